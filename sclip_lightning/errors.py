@@ -1,0 +1,23 @@
+"""Errors a user can mend.
+
+Every one of them is a single paragraph that names the file or option, what was found, what was expected and what to
+do. The command line prints the paragraph and exits with 1; no traceback is needed to act on it.
+"""
+
+__all__ = ["CheckpointError", "ConfigError", "DataError", "SclipError"]
+
+
+class SclipError(Exception):
+    """Base of all errors that a user can mend."""
+
+
+class ConfigError(SclipError):
+    """An option, a config file or an output folder cannot be used as given."""
+
+
+class DataError(SclipError):
+    """An image, a mask, a class file or a folder is missing, unreadable or not what the benchmark expects."""
+
+
+class CheckpointError(SclipError):
+    """Weights cannot be found, read, or fitted to the model."""
