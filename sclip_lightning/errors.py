@@ -4,7 +4,7 @@ Every one of them is a single paragraph that names the file or option, what was 
 do. The command line prints the paragraph and exits with 1; no traceback is needed to act on it.
 """
 
-__all__ = ["CheckpointError", "ConfigError", "DataError", "SclipError"]
+__all__ = ["CheckpointError", "ConfigError", "DataError", "SclipError", "message_of"]
 
 
 class SclipError(Exception):
@@ -21,3 +21,9 @@ class DataError(SclipError):
 
 class CheckpointError(SclipError):
     """Weights cannot be found, read, or fitted to the model."""
+
+
+def message_of(error: SclipError) -> str:
+    """The paragraph of an error, also of one that a DataLoader worker raised and torch wrapped into a traceback."""
+    last_line = str(error).strip().splitlines()[-1]
+    return last_line.split(f"{type(error).__name__}: ", 1)[-1]

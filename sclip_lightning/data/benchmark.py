@@ -1,0 +1,182 @@
+"""What makes a benchmark: its classes, their prompt names and colours, and the constants of the published protocol."""
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sclip_lightning.data.layout import expand
+from sclip_lightning.errors import DataError
+
+__all__ = ["CLASS_FOLDER", "Benchmark", "ClassNames", "LabelTable", "read_class_file", "read_label_table"]
+
+#: Shipped tables: ``*.txt`` hold the prompt names published with SCLIP, ``*.csv`` the classes of a data set.
+CLASS_FOLDER = Path(__file__).parent / "classes"
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """Prompt names of every class, and where they come from: they are part of the protocol.
+
+    Attributes:
+        synonyms: The names (queries) of each class.
+        source: File name of the class file, or ``(list)``.
+        sha256: Hex digest of the class file's bytes; of a list, of the file with one class a line.
+    """
+
+    synonyms: tuple[tuple[str, ...], ...]
+    source: str
+    sha256: str
+
+    @classmethod
+    def load(cls, classes: str | Path | Sequence[str]) -> "ClassNames":
+        """Take names from a class file, or from a list with one string per class, synonyms split by commas.
+
+        Raises:
+            DataError: As :func:`read_class_file` does.
+        """
+        if isinstance(classes, str | Path):
+            path = _find_class_file(classes)
+            synonyms, source, content = read_class_file(path), path.name, path.read_bytes()
+        else:
+            synonyms, source = _split_names(classes, "The list of --data.classes"), "(list)"
+            content = "\n".join(classes).encode()
+        return cls(synonyms, source, hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A data set with its classes and the protocol that SCLIP evaluates it under.
+
+    Attributes:
+        name: Name of the benchmark, as in ``VOC21``.
+        classes: C canonical names, for tables and legends.
+        palette: [C, 3] uint8 RGB colours, for panels.
+        prompts: Prompt names of the C classes.
+        short_side: Images are resized so that their short side has this many pixels; 0 keeps their size.
+        logit_scale: Factor on the cosines before the softmax.
+        prob_threshold: Pixels whose best class has a lower probability become class 0; 0 turns this off.
+        area_threshold: Classes with no more than this fraction of the foreground are dropped; 0 turns this off.
+        scores_boundaries: Whether boundary F1 is scored; False where background is ignored, since what an object
+            borders on is then mostly void.
+
+    Raises:
+        DataError: The prompt names are for another number of classes.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    palette: npt.NDArray[np.uint8] = field(repr=False, compare=False)
+    prompts: ClassNames = field(repr=False)
+    short_side: int
+    logit_scale: float
+    prob_threshold: float = 0.0
+    area_threshold: float = 0.0
+    scores_boundaries: bool = True
+
+    def __post_init__(self) -> None:
+        if len(self.synonyms) != len(self.classes):
+            msg = (
+                f"--data.classes: {self.class_file} names {len(self.synonyms)} classes, but {self.name} has "
+                f"{len(self.classes)}, from {self.classes[0]} to {self.classes[-1]}. Give one line per class in this "
+                "order, its synonyms split by commas, or leave the option out for the published names."
+            )
+            raise DataError(msg)
+
+    @property
+    def synonyms(self) -> tuple[tuple[str, ...], ...]:
+        """The prompt names (queries) of each class."""
+        return self.prompts.synonyms
+
+    @property
+    def class_file(self) -> str:
+        """File name of the class file, or ``(list)``."""
+        return self.prompts.source
+
+    @property
+    def class_file_sha256(self) -> str:
+        """Hex digest of the class file's bytes."""
+        return self.prompts.sha256
+
+
+def read_class_file(path: str | Path) -> tuple[tuple[str, ...], ...]:
+    """Read prompt names from a UTF-8 text file with one class per line, synonyms split by commas.
+
+    Args:
+        path: The file, or the name of a shipped one.
+
+    Returns:
+        The names of each class, in the order of the file.
+
+    Raises:
+        DataError: There is no such file, it is empty or no text, or a name is empty or repeated within a class.
+    """
+    path = _find_class_file(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"The class file {path} cannot be read: {error}. It must be a UTF-8 text file with one class per line."
+        raise DataError(msg) from error
+    return _split_names(text.rstrip().splitlines(), f"The class file {path}")
+
+
+class LabelTable(NamedTuple):
+    """The classes of a data set in the order of their train ids.
+
+    Attributes:
+        values: What the publisher's masks store for each of the C classes.
+        names: C canonical names.
+        palette: [C, 3] uint8 RGB colours.
+    """
+
+    values: tuple[int, ...]
+    names: tuple[str, ...]
+    palette: npt.NDArray[np.uint8]
+
+
+def read_label_table(name: str) -> LabelTable:
+    """Read a shipped class table, ``voc`` or ``coco_stuff``; names and colours are those that mmseg uses."""
+    with (CLASS_FOLDER / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return LabelTable(
+        values=tuple(int(row["value"]) for row in rows),
+        names=tuple(row["name"] for row in rows),
+        palette=np.array([[row["red"], row["green"], row["blue"]] for row in rows]).astype(np.uint8),
+    )
+
+
+def _find_class_file(path: str | Path) -> Path:
+    """The path itself where it is a file, else the shipped file of that name."""
+    path = expand(path)
+    for candidate in (path, CLASS_FOLDER / path.name):
+        if candidate.is_file():
+            return candidate
+    shipped = ", ".join(sorted(file.name for file in CLASS_FOLDER.glob("*.txt")))
+    msg = (
+        f"There is no class file {path} (--data.classes). Give the path of a text file with one class per line, or one "
+        f"of the shipped files by name: {shipped}."
+    )
+    raise DataError(msg)
+
+
+def _split_names(lines: Sequence[str], source: str) -> tuple[tuple[str, ...], ...]:
+    """Split each line into names; one name may stand for two classes (the published COCO-Object has "bed" twice)."""
+    if not lines:
+        msg = f"{source} is empty. It must have one line per class, synonyms split by commas."
+        raise DataError(msg)
+    synonyms = tuple(tuple(name.strip() for name in line.split(",")) for line in lines)
+    for number, names in enumerate(synonyms, start=1):
+        if "" in names:
+            msg = f"{source} has an empty name in line {number}: {lines[number - 1]!r}. Remove the line or the comma."
+            raise DataError(msg)
+        first = synonyms.index(names) + 1
+        if first < number or len(set(names)) < len(names):
+            where = f"lines {first} and {number}" if first < number else f"line {number}"
+            msg = f"{source} repeats a name in {where}: {lines[number - 1]!r}. Name each class once, in its own words."
+            raise DataError(msg)
+    return synonyms

@@ -1,0 +1,153 @@
+"""What the data modules of all benchmarks share."""
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import ClassVar
+
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from sclip_lightning.data.benchmark import Benchmark, ClassNames
+from sclip_lightning.data.dataset import Sample, SegmentationDataset
+from sclip_lightning.data.layout import SampleFiles, check_files
+from sclip_lightning.data.masks import LabelMap
+from sclip_lightning.data.sampler import ShardSampler
+from sclip_lightning.data.transforms import image_pipeline
+from sclip_lightning.errors import ConfigError, DataError
+
+__all__ = ["ROOT_VARIABLE", "SegmentationDataModule"]
+
+#: Environment variable that stands in for an empty ``root``.
+ROOT_VARIABLE = "SCLIP_DATA_ROOT"
+
+
+class SegmentationDataModule(LightningDataModule, ABC):
+    """A benchmark's samples, shared among devices so that each is scored exactly once.
+
+    Nothing but the class file is read before ``setup``.
+
+    Args:
+        root: Folder of the data set, or the folder above it; relative to the working directory, ``$VAR`` and ``~`` are
+            filled in. Empty: the environment variable SCLIP_DATA_ROOT.
+        classes: Prompt names instead of the published ones: the path of a class file (one class a line, synonyms split
+            by commas), the name of a shipped one, or a list with one such line per class.
+        short_side: Pixels that the short side of an image is resized to, 0 for the native size, null for the published
+            value.
+        num_samples: Use only the first N samples of the split; null uses all.
+        batch_size: Samples per step. They may differ in size, so a batch is a list.
+        num_workers: Processes that read samples; 0 reads in the main process.
+
+    Attributes:
+        benchmark: Classes, prompt names, colours and protocol constants, the arguments applied.
+        dataset: The samples; only after ``setup``.
+        split_size: Number of samples in the whole split, of which ``num_samples`` may take fewer; only after ``setup``.
+
+    Raises:
+        ConfigError: A number is out of range.
+        DataError: The class file cannot be used.
+    """
+
+    #: The benchmark as published with SCLIP.
+    published: ClassVar[Benchmark]
+
+    dataset: SegmentationDataset
+    split_size: int
+
+    def __init__(
+        self,
+        root: str = "",
+        classes: str | list[str] | None = None,
+        short_side: int | None = None,
+        num_samples: int | None = None,
+        batch_size: int = 1,
+        num_workers: int = 2,
+    ) -> None:
+        super().__init__()
+        _check_minimum("short_side", short_side, 0)
+        _check_minimum("num_samples", num_samples, 1)
+        _check_minimum("batch_size", batch_size, 1)
+        _check_minimum("num_workers", num_workers, 0)
+        self.root = root
+        self.num_samples = num_samples
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.benchmark = replace(
+            self.published,
+            prompts=self.published.prompts if classes is None else ClassNames.load(classes),
+            short_side=self.published.short_side if short_side is None else short_side,
+        )
+
+    @abstractmethod
+    def find_samples(self, root: str) -> tuple[list[SampleFiles], LabelMap]:
+        """Find the split on disk.
+
+        Args:
+            root: The data set's folder or the one above it.
+
+        Returns:
+            All samples of the split in order, and the table for what their masks store.
+
+        Raises:
+            DataError: Folders, images or masks are missing.
+        """
+
+    def setup(self, stage: str) -> None:
+        """Find the samples and check their files, before any of them is segmented.
+
+        Raises:
+            DataError: The root is not given, or something in it is missing, unreadable or not as expected.
+        """
+        root = self.root or os.environ.get(ROOT_VARIABLE)
+        if not root:
+            msg = (
+                f"No folder is given for {self.benchmark.name}: --data.root and the environment variable "
+                f"{ROOT_VARIABLE} are both empty. Set one of them to the data set's folder."
+            )
+            raise DataError(msg)
+        files, label_map = self.find_samples(root)
+        self.split_size = len(files)
+        files = files[: self.num_samples]
+        check_files(files)
+        self.dataset = SegmentationDataset(files, image_pipeline(self.benchmark.short_side), label_map)
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """The samples of this rank; a batch is a list of them."""
+        return DataLoader(
+            self.dataset,
+            batch_size=self.batch_size,
+            sampler=self._sampler(),
+            num_workers=self.num_workers,
+            collate_fn=list,
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+        )
+
+    def owns(self, index: int) -> bool:
+        """Whether this rank scores the sample; see ``ShardSampler`` for the one that it may get but not own."""
+        return self._sampler().owns(index)
+
+    def sample(self, sample_id: str) -> Sample:
+        """Read a sample by its id, whichever rank owns it.
+
+        Raises:
+            DataError: The id is not among the samples, or its files cannot be used.
+        """
+        for index, files in enumerate(self.dataset.files):
+            if files.id == sample_id:
+                return self.dataset[index]
+        msg = (
+            f"There is no sample {sample_id!r} among the {len(self.dataset)} of {self.benchmark.name}. Ids are file "
+            f"names without suffix, such as {self.dataset.files[0].id!r}; --data.num_samples may have cut it off."
+        )
+        raise DataError(msg)
+
+    def _sampler(self) -> ShardSampler:
+        if self.trainer is None:
+            return ShardSampler(self.dataset)
+        return ShardSampler(self.dataset, self.trainer.world_size, self.trainer.global_rank)
+
+
+def _check_minimum(option: str, value: int | None, minimum: int) -> None:
+    if value is not None and value < minimum:
+        msg = f"--data.{option} is {value}, but must be at least {minimum}. Give another number."
+        raise ConfigError(msg)

@@ -1,0 +1,70 @@
+"""From a decoded image to the network's input: the resize rule of mmcv, and CLIP's normalisation."""
+
+import os
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+# albumentations 2.0.8 asks the package registry for news at every import, in worker processes too.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+import albumentations as A
+
+__all__ = ["LONG_SIDE", "MEAN", "STD", "ImRescale", "image_pipeline", "rescaled_size"]
+
+#: Upper bound on the long side in pixels, as in the published configurations of all benchmarks.
+LONG_SIDE = 2048
+
+#: CLIP's RGB mean and standard deviation on the 0..255 scale, rounded as in the published configurations.
+MEAN = (122.771, 116.746, 104.094)
+STD = (68.501, 66.632, 70.323)
+
+
+def rescaled_size(height: int, width: int, short_side: int, long_side: int = LONG_SIDE) -> tuple[int, int]:
+    """The size of an image after mmcv's keep-ratio resize.
+
+    The image is made as large as fits into both bounds; each side is rounded half up on its own.
+
+    Args:
+        height: Image height in pixels.
+        width: Image width in pixels.
+        short_side: Upper bound on the short side in pixels.
+        long_side: Upper bound on the long side in pixels.
+
+    Returns:
+        The new (height, width) in pixels.
+    """
+    factor = min(long_side / max(height, width), short_side / min(height, width))
+    return int(height * factor + 0.5), int(width * factor + 0.5)
+
+
+class ImRescale(A.ImageOnlyTransform):
+    """Resize an image as mmcv does: :func:`rescaled_size`, bilinear without antialiasing, on uint8.
+
+    A mask in the same call keeps its size: ground truth is scored at native resolution.
+
+    Args:
+        short_side: Upper bound on the short side in pixels.
+        long_side: Upper bound on the long side in pixels.
+    """
+
+    def __init__(self, short_side: int, long_side: int = LONG_SIDE) -> None:
+        super().__init__(p=1.0)
+        self.short_side = short_side
+        self.long_side = long_side
+
+    def apply(self, img: npt.NDArray[np.uint8], **params: Any) -> npt.NDArray[Any]:
+        """Resize one [H, W, 3] uint8 image."""
+        height, width = rescaled_size(img.shape[0], img.shape[1], self.short_side, self.long_side)
+        return cv2.resize(img, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def image_pipeline(short_side: int) -> A.Compose:
+    """The pipeline from [H, W, 3] uint8 RGB to a normalised [3, h, w] float32 tensor.
+
+    Args:
+        short_side: Side length in pixels that the short side is resized to; 0 keeps the image's size.
+    """
+    resize = [ImRescale(short_side)] if short_side else []
+    return A.Compose([*resize, A.Normalize(mean=MEAN, std=STD, max_pixel_value=1.0), A.ToTensorV2()])

@@ -1,0 +1,68 @@
+"""PASCAL VOC 2012, with and without background."""
+
+from sclip_lightning.data.benchmark import CLASS_FOLDER, Benchmark, ClassNames, read_label_table
+from sclip_lightning.data.datamodule import SegmentationDataModule
+from sclip_lightning.data.layout import SampleFiles, find_paths, list_files, pair_files
+from sclip_lightning.data.masks import IGNORE_INDEX, LabelMap
+
+__all__ = ["VOC20", "VOC21"]
+
+_TABLE = read_label_table("voc")
+
+
+class VOC21(SegmentationDataModule):
+    """PASCAL VOC 2012 val: 1449 images, 20 objects and background.
+
+    The root is ``VOCdevkit/VOC2012``, ``VOCdevkit`` or the folder above it, as the official archive and torchvision
+    unpack it. Masks are the published palette PNGs: index 0 background, 1..20 objects, 255 not scored.
+    """
+
+    #: Constants from SCLIP's configuration for VOC with background.
+    published = Benchmark(
+        name="VOC21",
+        classes=_TABLE.names,
+        palette=_TABLE.palette,
+        prompts=ClassNames.load(CLASS_FOLDER / "voc21.txt"),
+        short_side=336,
+        logit_scale=65.0,
+        prob_threshold=0.1,
+        area_threshold=0.1,
+    )
+
+    def find_samples(self, root: str) -> tuple[list[SampleFiles], LabelMap]:
+        """Find the val split; stored values are train ids."""
+        return _find_val(root), LabelMap.identity(21)
+
+
+class VOC20(SegmentationDataModule):
+    """PASCAL VOC 2012 val: 1449 images, 20 objects; background is not scored.
+
+    Files are those of ``VOC21``. Index 0 is not scored, index k is class k - 1.
+    """
+
+    #: Constants from SCLIP's configuration for VOC without background.
+    published = Benchmark(
+        name="VOC20",
+        classes=_TABLE.names[1:],
+        palette=_TABLE.palette[1:],
+        prompts=ClassNames.load(CLASS_FOLDER / "voc20.txt"),
+        short_side=336,
+        logit_scale=40.0,
+        scores_boundaries=False,
+    )
+
+    def find_samples(self, root: str) -> tuple[list[SampleFiles], LabelMap]:
+        """Find the val split; stored values are train ids plus 1."""
+        objects = {value: value - 1 for value in range(1, 21)}
+        return _find_val(root), LabelMap({0: IGNORE_INDEX, **objects, IGNORE_INDEX: IGNORE_INDEX})
+
+
+def _find_val(root: str) -> list[SampleFiles]:
+    images, masks, split = find_paths(
+        root,
+        "PASCAL VOC 2012",
+        prefixes=("", "VOC2012", "VOCdevkit/VOC2012"),
+        parts=(("JPEGImages",), ("SegmentationClass",), ("ImageSets/Segmentation/val.txt",)),
+    )
+    ids = split.read_text(encoding="utf-8").split()
+    return pair_files(ids, list_files(images, ".jpg"), list_files(masks, ".png"), places=(split, images, masks))

@@ -1,0 +1,109 @@
+"""The SCLIP segmentor: images in, labels out, without Lightning."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sclip_lightning.clip.tower import VisionTower
+from sclip_lightning.errors import DataError
+from sclip_lightning.head import Head
+from sclip_lightning.merge import MergedLogits
+from sclip_lightning.windows import check_sliding_window, cut_windows, window_grid
+
+__all__ = ["Segmentor"]
+
+
+class Segmentor(nn.Module):
+    """Open-vocabulary segmentation with a dense CLIP tower (SCLIP: Wang et al., ECCV 2024).
+
+    The tower may run under autocast; everything from the cosine similarities to the arg-max is computed in float32,
+    because bfloat16 there flips some 4 % of the labels.
+
+    Args:
+        tower: Source of patch tokens.
+        queries: [Q, D] L2-normalised text embeddings.
+        query_classes: [Q] int64, the class of each query; every class 0..C-1 has at least one.
+        head: Scale and thresholds.
+        crop: Side of a sliding window in pixels; 0 takes each image whole.
+        stride: Distance between windows in pixels, at most ``crop``.
+        window_batch_size: Most windows in one pass through the tower; it bounds memory.
+
+    Raises:
+        ConfigError: The stride is greater than the crop.
+    """
+
+    queries: Tensor
+    query_classes: Tensor
+
+    def __init__(
+        self,
+        tower: VisionTower,
+        queries: Tensor,
+        query_classes: Tensor,
+        head: Head,
+        crop: int = 224,
+        stride: int = 112,
+        window_batch_size: int = 32,
+    ) -> None:
+        super().__init__()
+        check_sliding_window(crop, stride)
+        self.tower = tower
+        self.register_buffer("queries", queries.float(), persistent=False)
+        self.register_buffer("query_classes", query_classes, persistent=False)
+        self.head = head
+        self.crop = crop
+        self.stride = stride
+        self.window_batch_size = window_batch_size
+
+    @torch.no_grad()
+    def predict(self, images: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
+        """Label every pixel of a batch of images of one size.
+
+        Args:
+            images: [B, 3, H, W] float32, normalised as CLIP expects.
+            output_size: (H_out, W_out) of the labels in pixels; the images' own size by default.
+
+        Returns:
+            [B, H_out, W_out] int64 class labels.
+
+        Raises:
+            DataError: The images are smaller than one patch.
+        """
+        return torch.stack([self.head.labels(m, self.query_classes) for m in self.merged_logits(images, output_size)])
+
+    @torch.no_grad()
+    def probabilities(self, images: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
+        """Class probabilities [B, C, H_out, W_out] float32 before thresholds; arguments as :meth:`predict`."""
+        merged = self.merged_logits(images, output_size)
+        return torch.stack([self.head.probabilities(m, self.query_classes) for m in merged])
+
+    @torch.no_grad()
+    def logits(self, images: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
+        """Cosine similarities [B, Q, H_out, W_out] float32 with every query; arguments as :meth:`predict`."""
+        return torch.stack([m.full() for m in self.merged_logits(images, output_size)])
+
+    @torch.no_grad()
+    def merged_logits(self, images: Tensor, output_size: tuple[int, int] | None = None) -> list[MergedLogits]:
+        """The logits of each image, merged lazily; arguments as :meth:`predict`."""
+        grid = window_grid(*images.shape[-2:], self.crop, self.stride)
+        cells = self.tower.grid_size(*grid.window_size)
+        if 0 in cells:
+            height, width = grid.image_size
+            msg = (
+                f"An image of {height} x {width} pixels (height x width, after resizing) is smaller than one patch of "
+                f"{self.tower.patch_size[0]} x {self.tower.patch_size[1]}. Raise --data.short_side, or leave the image out."
+            )
+            raise DataError(msg)
+        windows = cut_windows(images, grid)
+        chunks = windows.chunk(math.ceil(len(windows) / self.window_batch_size))
+        logits = torch.cat([self._patch_logits(chunk) for chunk in chunks])
+        output_size = output_size or grid.image_size
+        return [MergedLogits(image, grid, cells, output_size) for image in logits.split(len(grid))]
+
+    def _patch_logits(self, windows: Tensor) -> Tensor:
+        """Cosines of patches and queries; [B, 3, h, w] -> [B, patches, Q] float32."""
+        tokens = self.tower(windows)
+        with torch.autocast(windows.device.type, enabled=False):
+            return F.normalize(tokens[:, 1:].float(), dim=-1) @ self.queries.T

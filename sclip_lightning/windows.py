@@ -1,0 +1,83 @@
+"""Where sliding windows lie, and how they are cut out of an image."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sclip_lightning.errors import ConfigError
+
+__all__ = ["WindowGrid", "check_sliding_window", "cut_windows", "window_grid"]
+
+
+@dataclass(frozen=True)
+class WindowGrid:
+    """Windows of one size that cover an image, as a grid of row and column positions.
+
+    Attributes:
+        image_size: (H, W) of the image in pixels.
+        window_size: (h, w) of every window in pixels.
+        tops: First pixel row of each row of windows.
+        lefts: First pixel column of each column of windows.
+    """
+
+    image_size: tuple[int, int]
+    window_size: tuple[int, int]
+    tops: tuple[int, ...]
+    lefts: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.tops) * len(self.lefts)
+
+
+def check_sliding_window(crop: int, stride: int) -> None:
+    """Refuse a crop and stride that leave pixels uncovered.
+
+    Raises:
+        ConfigError: A negative crop, or a stride outside 1..crop while crop is not 0.
+    """
+    if crop < 0 or (crop > 0 and not 1 <= stride <= crop):
+        msg = (
+            f"Sliding window with crop {crop} and stride {stride}: the stride must lie between 1 and the crop, or pixels "
+            "between windows would belong to none. Set --model.stride to at most --model.crop (published: 224 and "
+            "112), or --model.crop to 0 for the whole image at once."
+        )
+        raise ConfigError(msg)
+
+
+def window_grid(height: int, width: int, crop: int, stride: int) -> WindowGrid:
+    """Lay windows over an image as SCLIP does.
+
+    Window i starts at ``i * stride``; the last is shifted back so that it ends with the image. A side shorter than the
+    crop is covered by one window of that side's length.
+
+    Args:
+        height: Image height in pixels.
+        width: Image width in pixels.
+        crop: Side of a window in pixels; 0 takes the whole image as one window.
+        stride: Distance between windows in pixels, at most ``crop``.
+    """
+    check_sliding_window(crop, stride)
+    if crop == 0:
+        return WindowGrid((height, width), (height, width), (0,), (0,))
+
+    def starts(side: int) -> tuple[int, ...]:
+        count = max(side - crop + stride - 1, 0) // stride + 1
+        return tuple(max(min(i * stride, side - crop), 0) for i in range(count))
+
+    return WindowGrid((height, width), (min(crop, height), min(crop, width)), starts(height), starts(width))
+
+
+def cut_windows(images: Tensor, grid: WindowGrid) -> Tensor:
+    """Cut a batch of images of one size into windows.
+
+    Args:
+        images: [B, C, H, W] with (H, W) = ``grid.image_size``.
+        grid: Where the windows lie.
+
+    Returns:
+        [B * len(grid), C, h, w]; an image's windows follow each other row by row.
+    """
+    height, width = grid.window_size
+    windows = [images[..., y : y + height, x : x + width] for y in grid.tops for x in grid.lefts]
+    return torch.stack(windows, dim=1).flatten(0, 1)

@@ -1,0 +1,133 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DistributedSampler
+
+from sclip_lightning.data import VOC20, VOC21, COCOStuff
+from sclip_lightning.errors import ConfigError, DataError
+from tests.fake_data import write_coco_stuff, write_palette_mask, write_voc
+
+
+def ready(module, root, **options):
+    data = module(root=str(root), num_workers=0, **options)
+    data.setup("test")
+    return data
+
+
+def masks_of(data):
+    return [sample["mask"] for batch in data.test_dataloader() for sample in batch]
+
+
+def test_samples(tmp_path):
+    data = ready(VOC21, write_voc(tmp_path, 3), short_side=32, batch_size=2)
+    batches = list(data.test_dataloader())
+    assert [[sample["id"] for sample in batch] for batch in batches] == [
+        ["2007_000000", "2007_000001"],
+        ["2007_000002"],
+    ]
+    first, second = batches[0]
+    assert first["image"].dtype == torch.float32
+    assert first["image"].shape == (3, 32, 43)
+    assert first["rgb"].dtype == first["mask"].dtype == torch.uint8
+    assert first["rgb"].shape == (3, 48, 64)
+    assert first["mask"].shape == (48, 64)
+    assert second["mask"].shape == (64, 48)
+    assert (first["mask"][:2] == 255).all()
+    assert second["index"] == 1
+    stored = np.array(Image.open(data.dataset.files[0].mask))
+    assert np.array_equal(first["mask"].numpy(), stored)
+    rgb = np.array(Image.open(data.dataset.files[0].image))
+    assert np.array_equal(first["rgb"].permute(1, 2, 0).numpy(), rgb)
+
+
+def test_short_side_published_own_or_native(tmp_path):
+    root = write_voc(tmp_path, 1)
+    assert VOC21().benchmark.short_side == 336
+    assert ready(VOC21, root).dataset[0]["image"].shape == (3, 336, 448)
+    native = ready(VOC21, root, short_side=0)
+    assert native.benchmark.short_side == 0
+    assert native.dataset[0]["image"].shape == (3, 48, 64)
+
+
+def test_voc20_ignores_background_and_shifts_the_rest(tmp_path):
+    base = write_voc(tmp_path, 1, size=(16, 32))
+    labels = np.full((16, 32), 255, dtype=np.uint8)
+    labels.flat[:21] = range(21)
+    write_palette_mask(base / "SegmentationClass/2007_000000.png", labels)
+    assert ready(VOC20, base).dataset[0]["mask"].flatten()[:22].tolist() == [255, *range(20), 255]
+
+
+def test_raw_and_converted_maps_give_the_same_targets(tmp_path):
+    raw = masks_of(ready(COCOStuff, write_coco_stuff(tmp_path / "raw", 6)))
+    converted = masks_of(ready(COCOStuff, write_coco_stuff(tmp_path / "converted", 6, converted=True)))
+    for one, other in zip(raw, converted, strict=True):
+        assert torch.equal(one, other)
+    assert max(mask[mask != 255].max() for mask in raw) > 160
+
+
+def test_num_samples_takes_the_first(tmp_path):
+    root = write_coco_stuff(tmp_path, 4)
+    assert [files.id for files in ready(COCOStuff, root, num_samples=2).dataset.files] == ["0" * 12, "0" * 11 + "1"]
+    assert len(ready(COCOStuff, root, num_samples=9).dataset) == 4
+
+
+@pytest.mark.parametrize("option", [{"num_samples": 0}, {"short_side": -1}, {"batch_size": 0}, {"num_workers": -1}])
+def test_numbers_out_of_range(option):
+    with pytest.raises(ConfigError, match=rf"--data\.{next(iter(option))} is .* must be at least"):
+        VOC21(**option)
+
+
+def test_root_comes_from_the_environment_where_not_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCLIP_DATA_ROOT", str(write_voc(tmp_path, 1)))
+    assert len(ready(VOC21, "").dataset) == 1
+    monkeypatch.delenv("SCLIP_DATA_ROOT")
+    with pytest.raises(DataError, match=r"--data\.root and the environment variable SCLIP_DATA_ROOT are both empty"):
+        ready(VOC21, "")
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_ranks_share_the_samples(tmp_path, world):
+    root = write_voc(tmp_path, 3)
+    scored = []
+    for rank in range(world):
+        data = ready(VOC21, root)
+        data.trainer = SimpleNamespace(
+            world_size=world, global_rank=rank, strategy=SimpleNamespace(root_device=torch.device("cpu"))
+        )
+        loader = data.test_dataloader()
+        assert isinstance(loader.sampler, DistributedSampler)
+        scored += [sample["index"] for batch in loader for sample in batch if data.owns(sample["index"])]
+    assert sorted(scored) == [0, 1, 2]
+
+
+def test_sample_by_id(tmp_path):
+    data = ready(VOC21, write_voc(tmp_path, 3))
+    assert data.sample("2007_000002")["index"] == 2
+    with pytest.raises(DataError, match=r"no sample 'x' among the 3 of VOC21"):
+        data.sample("x")
+
+
+def test_a_label_outside_the_table(tmp_path):
+    base = write_voc(tmp_path, 1)
+    write_palette_mask(base / "SegmentationClass/2007_000000.png", np.full((48, 64), 77, dtype=np.uint8))
+    with pytest.raises(DataError, match=r"2007_000000\.png stores labels outside the table: 77"):
+        ready(VOC21, base).dataset[0]
+
+
+def test_a_size_mismatch_is_found_without_the_header_check(tmp_path):
+    data = ready(VOC21, write_voc(tmp_path, 1))
+    write_palette_mask(data.dataset.files[0].mask, np.zeros((48, 65), dtype=np.uint8))
+    with pytest.raises(DataError, match="48 x 65"):
+        data.dataset[0]
+
+
+def test_an_error_in_a_worker_stays_a_data_error(tmp_path):
+    data = VOC21(root=str(write_voc(tmp_path, 2)), num_workers=1)
+    data.setup("test")
+    image = data.dataset.files[1].image
+    image.write_bytes(image.read_bytes()[:-300])
+    with pytest.raises(DataError, match=r"2007_000001\.jpg cannot be read as an image: .*truncated"):
+        list(data.test_dataloader())
