@@ -26,6 +26,8 @@ ACCELERATOR_BLOCK = 2**26
 class MergedLogits:
     """Logits of one image at the output size, made row block by row block whenever they are read.
 
+    Always computed in float32, whatever autocast says around it.
+
     Args:
         logits: [len(grid), h * w, Q] float32 logits of the image's windows, cells row by row.
         grid: Where the windows lie.
@@ -41,7 +43,7 @@ class MergedLogits:
         # [rows of windows, h, Q, columns of windows, w]: one matrix product resizes all columns.
         sheet = logits.reshape(len(grid.tops), len(grid.lefts), *cells, self.queries).permute(0, 2, 4, 1, 3)
         sheet = sheet.reshape(-1, columns.shape[1])
-        self._sheet = (sheet @ columns.T.to(self.device)).view(self._rows.shape[1], -1)
+        self._sheet = self._product(sheet, columns.T.to(self.device)).view(self._rows.shape[1], -1)
 
     def __iter__(self) -> Iterator[tuple[slice, Tensor]]:
         """Yield (rows, [len(rows), Q, W] float32) from the top of the image to its bottom."""
@@ -52,17 +54,20 @@ class MergedLogits:
             rows = slice(top, min(top + step, height))
             operator = self._rows[rows]
             used = operator.any(dim=0).nonzero().squeeze(1)  # a few rows of cells matter to a block of output rows
-            block = operator[:, used].to(self.device) @ self._sheet[used.to(self.device)]
+            block = self._product(operator[:, used].to(self.device), self._sheet[used.to(self.device)])
             yield rows, block.view(-1, self.queries, width)
 
     def full(self) -> Tensor:
         """The whole map, [Q, H, W] float32."""
         return torch.cat([block.transpose(0, 1) for _, block in self], dim=1)
 
+    @staticmethod
+    def _product(a: Tensor, b: Tensor) -> Tensor:
+        with torch.autocast(a.device.type, enabled=False):
+            return a @ b
 
-def merge_operators(
-    grid: WindowGrid, cells: tuple[int, int], output_size: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
+
+def merge_operators(grid: WindowGrid, cells: tuple[int, int], output_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """The operators A_y and A_x of the separable merge.
 
     Args:

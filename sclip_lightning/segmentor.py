@@ -87,13 +87,13 @@ class Segmentor(nn.Module):
     @torch.no_grad()
     def merged_logits(self, images: Tensor, output_size: tuple[int, int] | None = None) -> list[MergedLogits]:
         """The logits of each image, merged lazily; arguments as :meth:`predict`."""
-        grid = window_grid(*images.shape[-2:], self.crop, self.stride)
+        height, width = images.shape[-2:]
+        grid = window_grid(height, width, self.crop, self.stride)
         cells = self.tower.grid_size(*grid.window_size)
         if 0 in cells:
-            height, width = grid.image_size
             msg = (
                 f"An image of {height} x {width} pixels (height x width, after resizing) is smaller than one patch of "
-                f"{self.tower.patch_size[0]} x {self.tower.patch_size[1]}. Raise --data.short_side, or leave the image out."
+                f"{self.tower.patch_size[0]} x {self.tower.patch_size[1]}. Raise --data.short_side or skip the image."
             )
             raise DataError(msg)
         windows = cut_windows(images, grid)

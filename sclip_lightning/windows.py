@@ -38,9 +38,9 @@ def check_sliding_window(crop: int, stride: int) -> None:
     """
     if crop < 0 or (crop > 0 and not 1 <= stride <= crop):
         msg = (
-            f"Sliding window with crop {crop} and stride {stride}: the stride must lie between 1 and the crop, or pixels "
-            "between windows would belong to none. Set --model.stride to at most --model.crop (published: 224 and "
-            "112), or --model.crop to 0 for the whole image at once."
+            f"Sliding window with crop {crop} and stride {stride}: the stride must lie between 1 and the crop, or "
+            "pixels between windows would belong to none. Set --model.stride to at most --model.crop (published: 224 "
+            "and 112), or --model.crop to 0 for the whole image at once."
         )
         raise ConfigError(msg)
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from tests.tiny_clip import resclip_golden as load_resclip_golden
 from tests.tiny_clip import sclip_golden as load_sclip_golden
 from tests.tiny_clip import write_tiny_clip

@@ -13,7 +13,7 @@ def build(sclip_golden):
     model, golden = sclip_golden
     tower = VisionTower(model.visual, "sclip")
     queries, classes = torch.from_numpy(golden["text_features"]), torch.from_numpy(golden["query_idx"]).long()
-    return lambda head=Head(40.0), **options: Segmentor(tower, queries, classes, head, **options)
+    return lambda head=None, **options: Segmentor(tower, queries, classes, head or Head(40.0), **options)
 
 
 @pytest.fixture

@@ -32,14 +32,14 @@ class Clip:
     """A CLIP model, its tokenizer and where its weights come from.
 
     Attributes:
-        model: open_clip model in eval mode, float32, on the CPU.
+        model: open_clip model in eval mode, float32, loaded on the CPU.
         tokenizer: Maps a list of strings to [N, context] int64 tokens.
         architecture: open_clip's model name.
         weights: What was loaded, in words for a report.
         fingerprint: SHA-256 of all parameters and buffers, hexadecimal.
     """
 
-    model: nn.Module
+    model: Any
     tokenizer: Callable[[list[str]], Tensor]
     architecture: str
     weights: str
@@ -85,8 +85,8 @@ def _create(architecture: str, tag: str | None) -> nn.Module:
     tags = open_clip.list_pretrained_tags_by_model(architecture) if folder is None else []
     if folder is None and tag is not None and tag not in tags:
         msg = (
-            f"Weights {tag!r} are neither a file nor a tag that open_clip knows for {architecture}. Set --model.weights "
-            f"to the path of a checkpoint, to one of {tags}, or to null for random weights."
+            f"Weights {tag!r} are neither a file nor a tag that open_clip knows for {architecture}. Set "
+            f"--model.weights to the path of a checkpoint, to one of {tags}, or to null for random weights."
         )
         raise CheckpointError(msg)
     try:
@@ -102,8 +102,8 @@ def _create(architecture: str, tag: str | None) -> nn.Module:
             msg = f"No CLIP model could be loaded from the folder {folder}: {error}"
         else:
             msg = (
-                f"The weights {tag!r} of {architecture} could not be fetched or loaded ({_first_line(error)}). Without a "
-                "network, fetch the checkpoint on a machine that has one (python -c \"import open_clip; "
+                f"The weights {tag!r} of {architecture} could not be fetched or loaded ({_first_line(error)}). Without "
+                'a network, fetch the checkpoint on a machine that has one (python -c "import open_clip; '
                 f"open_clip.create_model('{architecture}', pretrained='{tag}')\"), copy the file here and name it with "
                 "--model.weights FILE."
             )
@@ -134,8 +134,8 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError, SafetensorError) as error:
         msg = (
-            f"The checkpoint {path} cannot be read ({_first_line(error)}). Expected a state dict saved with torch.save, a "
-            "safetensors file or a TorchScript archive; is the file complete?"
+            f"The checkpoint {path} cannot be read ({_first_line(error)}). Expected a state dict of torch.save, "
+            "a safetensors file or a TorchScript archive; is the file complete?"
         )
         raise CheckpointError(msg) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
@@ -155,7 +155,7 @@ def _is_torchscript(path: Path) -> bool:
 
 def _fit(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     """Load ``state`` into ``model``, or say what does not fit."""
-    if _METADATA <= state.keys() and not any(isinstance(module, QuickGELU) for module in model.modules()):
+    if state.keys() >= _METADATA and not any(isinstance(module, QuickGELU) for module in model.modules()):
         msg = (
             f"The checkpoint {path} is an archive of OpenAI's, trained with QuickGELU, but the model uses another "
             "activation and would be quietly wrong. Set --model.architecture to its -quickgelu variant, for example "
@@ -178,8 +178,8 @@ def _fit(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
             if names
         ]
         msg = (
-            f"The checkpoint {path} does not fit the model; parameters: {'; '.join(problems)}. Set --model.architecture to "
-            "the model that these weights were saved from."
+            f"The checkpoint {path} does not fit the model; parameters: {'; '.join(problems)}. Set "
+            "--model.architecture to the model that these weights were saved from."
         )
         raise CheckpointError(msg)
     model.load_state_dict(state)

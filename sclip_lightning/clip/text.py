@@ -55,8 +55,8 @@ def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
         return ("{}",)
     if isinstance(templates, str) or not templates or any(template.count("{}") != 1 for template in templates):
         msg = (
-            f"--model.templates is {templates!r}; expected 'imagenet' (80 prompts), 'none' (the bare name) or a list of "
-            "texts that each hold one {} for the class name, for example ['a photo of a {}.']."
+            f"--model.templates is {templates!r}; expected 'imagenet' (80 prompts), 'none' (the bare name) or a list "
+            "of texts that each hold one {} for the class name, for example ['a photo of a {}.']."
         )
         raise ConfigError(msg)
     return tuple(templates)

@@ -105,7 +105,7 @@ class VisionTower(nn.Module):
         return x @ self.visual.proj
 
     @property
-    def blocks(self) -> nn.ModuleList:
+    def blocks(self) -> Any:
         """The transformer's residual blocks, first to last."""
         return self.visual.transformer.resblocks
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -58,12 +60,17 @@ class SegmentationDataset(Dataset[Sample]):
         """
         files = self.files[index]
         rgb = read_image(files.image)
-        values = read_mask(files.mask)
-        check_same_size(files, rgb.shape[:2], values.shape)
+        mask = self.target(index)
+        check_same_size(files, rgb.shape[:2], mask.shape)
         return Sample(
             index=index,
             id=files.id,
             image=self.pipeline(image=rgb)["image"],
             rgb=torch.from_numpy(rgb).permute(2, 0, 1),
-            mask=torch.from_numpy(self.label_map(values, files.mask)),
+            mask=torch.from_numpy(mask),
         )
+
+    def target(self, index: int) -> npt.NDArray[np.uint8]:
+        """Read the ground truth of one sample alone, [H, W] uint8; errors as for the whole sample."""
+        path = self.files[index].mask
+        return self.label_map(read_mask(path), path)

@@ -2,11 +2,11 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.tiny_clip import TINY, build, write_tiny_clip
 
 from sclip_lightning.clip import loading
 from sclip_lightning.clip.loading import load_clip
 from sclip_lightning.errors import CheckpointError
+from tests.tiny_clip import TINY, build, write_tiny_clip
 
 
 @pytest.fixture
@@ -38,7 +38,9 @@ def write_torchscript(state, path):
 
 
 def test_checkpoint_formats_load_alike(tmp_path, tiny_clip, state):
-    files = {name: tmp_path / name for name in ("plain.pt", "wrapped.pt", "parallel.pt", "file.safetensors", "archive.pt")}
+    files = {
+        name: tmp_path / name for name in ("plain.pt", "wrapped.pt", "parallel.pt", "file.safetensors", "archive.pt")
+    }
     torch.save(state, files["plain.pt"])
     torch.save({"state_dict": state, "epoch": 3}, files["wrapped.pt"])
     torch.save({f"module.{name}": value for name, value in state.items()}, files["parallel.pt"])

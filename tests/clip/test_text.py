@@ -46,7 +46,9 @@ def test_order_survives_batching_by_length(clip, monkeypatch):
 def test_towers_that_are_not_causal_run_as_they_are(clip, monkeypatch):
     monkeypatch.setattr(clip.model, "text_pool_type", "last")
     called = []
-    monkeypatch.setattr(clip.model, "encode_text", lambda tokens: called.append(tokens.shape) or torch.ones(len(tokens), 4))
+    monkeypatch.setattr(
+        clip.model, "encode_text", lambda tokens: called.append(tokens.shape) or torch.ones(len(tokens), 4)
+    )
     encode_prompts(clip, ["a", "b"])
     assert called == [(2, 77)]
 
@@ -89,5 +91,5 @@ def test_templates():
 
 @pytest.mark.parametrize("templates", ["imagnet", [], ["a photo"], ["{} and {}"]])
 def test_bad_templates_are_refused(templates):
-    with pytest.raises(ConfigError, match="--model.templates"):
+    with pytest.raises(ConfigError, match=r"--model\.templates"):
         resolve_templates(templates)

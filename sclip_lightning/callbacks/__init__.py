@@ -1,0 +1,8 @@
+"""Callbacks: whatever a test run leaves behind besides its scores."""
+
+from sclip_lightning.callbacks.config_writer import ConfigWriter
+from sclip_lightning.callbacks.panels import SamplePanels
+from sclip_lightning.callbacks.result_writer import ResultWriter
+from sclip_lightning.callbacks.tensorboard import TensorBoardReport
+
+__all__ = ["ConfigWriter", "ResultWriter", "SamplePanels", "TensorBoardReport"]

@@ -1,0 +1,1 @@
+"""The subcommands of ``sclip``, each imported only when it runs."""

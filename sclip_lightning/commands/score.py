@@ -1,0 +1,117 @@
+"""``sclip score``: score label maps that any method wrote."""
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
+from lightning.pytorch.loggers import TensorBoardLogger
+from tqdm import tqdm
+
+from sclip_lightning.callbacks.tensorboard import write_results
+from sclip_lightning.configs import resolve_arguments
+from sclip_lightning.data import SegmentationDataModule
+from sclip_lightning.data.layout import expand, list_files
+from sclip_lightning.data.masks import LabelMap, read_mask
+from sclip_lightning.environment import describe_environment, peak_memory
+from sclip_lightning.errors import DataError
+from sclip_lightning.evaluation import Evaluation
+from sclip_lightning.report import Results
+from sclip_lightning.run_folder import new_run_folder
+
+__all__ = ["run_score", "score_predictions"]
+
+Missing = Literal["error", "skip"]
+
+
+def run_score(arguments: Sequence[str]) -> None:
+    """Run ``sclip score`` with the given arguments."""
+    parser = ArgumentParser(prog="sclip score", description="Score label maps that any method wrote.")
+    parser.add_argument("-c", "--config", action=ActionConfigFile, help="A configuration with a data section.")
+    parser.add_argument(
+        "--predictions",
+        type=str,
+        required=True,
+        help="Folder with one PNG per image, <image id>.png, that stores class indices (0..C-1; 8 or 16 bit, palette "
+        "or grey) at the size of the ground truth.",
+    )
+    parser.add_subclass_arguments(SegmentationDataModule, "data", required=True)
+    parser.add_argument(
+        "--missing",
+        type=Missing,
+        default="error",
+        help="What to do about images without a prediction: stop, or score the others and say so.",
+    )
+    parser.add_argument("--name", type=str, default="score", help="Name of the run's folder.")
+    parser.add_argument("--output_dir", type=str, default="lightning_logs", help="Runs land in OUTPUT_DIR/<benchmark>.")
+    options = parser.parse_args(resolve_arguments(arguments))
+    datamodule = parser.instantiate_classes(options).data
+    folder = new_run_folder(options.output_dir, datamodule.benchmark.name, options.name)
+    results = score_predictions(datamodule, options.predictions, options.missing)
+    folder.mkdir()
+    results.save(folder)
+    logger = TensorBoardLogger(folder.parent.parent, folder.parent.name, folder.name, default_hp_metric=False)
+    write_results(logger, results)
+    logger.finalize("success")
+    print(f"\n{results.table()}\n\nWritten to {folder}")  # noqa: T201  the table is what the command is for
+
+
+def score_predictions(datamodule: SegmentationDataModule, predictions: str, missing: Missing = "error") -> Results:
+    """Score a folder of label maps against a benchmark.
+
+    Args:
+        datamodule: The benchmark; only its ground truth is read.
+        predictions: Folder with ``<image id>.png`` per image: class indices 0..C-1 at the size of the ground truth.
+        missing: ``"skip"`` leaves images without a prediction out and notes it in the results.
+
+    Raises:
+        DataError: No or missing predictions, another size than the ground truth, colours instead of indices, an index
+            that is no class.
+    """
+    datamodule.setup("test")
+    dataset, benchmark = datamodule.dataset, datamodule.benchmark
+    folder = expand(predictions)
+    if not folder.is_dir():
+        msg = f"There is no folder {folder} (--predictions). Give the folder that holds the label maps."
+        raise DataError(msg)
+    found = list_files(folder, ".png")
+    indices = [index for index, files in enumerate(dataset.files) if files.id in found]
+    absent = [files.id for files in dataset.files if files.id not in found]
+    if not indices or (absent and missing == "error"):
+        msg = (
+            f"{folder} has no prediction for {len(absent)} of the {len(dataset)} images: {', '.join(absent[:3])}"
+            f"{', ...' if len(absent) > 3 else ''}. Expected <image id>.png, such as {dataset.files[0].id}.png. Write "
+            "them, or score only the images that have one with --missing skip."
+        )
+        raise DataError(msg)
+
+    evaluation = Evaluation(benchmark)
+    label_map = LabelMap({label: label for label in range(len(benchmark.classes))})
+    started = time.perf_counter()
+    for index in tqdm(indices, "Scoring", unit="image"):
+        path = found[dataset.files[index].id]
+        prediction = label_map(read_mask(path), path)
+        target = dataset.target(index)
+        if prediction.shape != target.shape:
+            msg = (
+                f"The prediction {path} has {prediction.shape[0]} x {prediction.shape[1]} pixels (height x width), the "
+                f"ground truth {target.shape[0]} x {target.shape[1]}. Resize predictions to the images' own size."
+            )
+            raise DataError(msg)
+        evaluation.update(torch.from_numpy(prediction), torch.from_numpy(target))
+    seconds = time.perf_counter() - started
+
+    metrics, classes, notes = evaluation.compute()
+    if absent:
+        notes.append(f"Incomplete: {len(absent)} images have no prediction and were skipped.")
+    return Results(
+        benchmark=benchmark.name,
+        metrics=metrics,
+        classes=classes,
+        protocol={"predictions": str(folder.absolute()), "images": f"{len(indices)} of {datamodule.split_size}"},
+        performance={"images per second": len(indices) / seconds, "seconds": seconds}
+        | {"peak memory GiB": peak_memory(torch.device("cpu")) / 2**30},
+        environment=describe_environment(torch.device("cpu")),
+        notes=notes,
+    )
