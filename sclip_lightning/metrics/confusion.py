@@ -1,0 +1,113 @@
+"""Confusion matrix of label maps, and the region scores that follow from it."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sclip_lightning.errors import DataError
+
+__all__ = ["VOID", "RegionScores", "checked_labels", "confusion_matrix", "scores"]
+
+#: What ``checked_labels`` writes for the ignored label, whatever that was.
+VOID = -1
+
+
+class RegionScores(NamedTuple):
+    """Region scores of a data set, fractions in [0, 1], as mmsegmentation defines them.
+
+    A named tuple, because torchmetrics cannot return a frozen dataclass from ``compute``.
+
+    Attributes:
+        iou: [C] float64, intersection over union; NaN for a class in neither map.
+        precision: [C] float64; NaN for a class never predicted.
+        recall: [C] float64, also called class accuracy; NaN for a class not in the ground truth.
+        f1: [C] float64, 2 TP / (2 TP + FP + FN), also called Dice; NaN for a class in neither map.
+        miou: Mean of ``iou`` without NaN.
+        mean_accuracy: Mean of ``recall`` without NaN (mAcc).
+        mean_f1: Mean of ``f1`` without NaN.
+        pixel_accuracy: Share of labelled pixels with the right class (aAcc); NaN if no pixel is labelled.
+    """
+
+    iou: Tensor
+    precision: Tensor
+    recall: Tensor
+    f1: Tensor
+    miou: float
+    mean_accuracy: float
+    mean_f1: float
+    pixel_accuracy: float
+
+
+def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
+    """Count every pair of true and predicted class.
+
+    Args:
+        prediction: Labels 0..C-1 of any integer dtype and any shape.
+        target: Labels 0..C-1 or ``ignore_index``, of any integer dtype and the same shape.
+        num_classes: C.
+        ignore_index: Pixels with this target never count.
+
+    Returns:
+        [C, C] int64 on the device of the maps, rows ground truth, columns prediction.
+
+    Raises:
+        DataError: A label lies outside the table, ignored pixels of the prediction included, or the maps do not match.
+    """
+    prediction, target = checked_labels(prediction, target, num_classes, ignore_index)
+    # VOID becomes a row of its own in front of the table and is dropped: cheaper than selecting the other pixels.
+    cells = (target - VOID) * num_classes + prediction
+    table = torch.bincount(cells.flatten(), minlength=(num_classes + 1) * num_classes)
+    return table.view(num_classes + 1, num_classes)[1:]
+
+
+def scores(confusion: Tensor) -> RegionScores:
+    """Region scores from a confusion matrix summed over a data set.
+
+    Args:
+        confusion: [C, C] integers, rows ground truth, columns prediction.
+
+    Returns:
+        Scores, computed in float64 on the CPU, so that their digits do not depend on the device.
+    """
+    counts = confusion.cpu().double()
+    hits, true, predicted = counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)
+    iou = hits / (true + predicted - hits)
+    recall = hits / true
+    f1 = 2 * hits / (true + predicted)
+    return RegionScores(
+        iou=iou,
+        precision=hits / predicted,
+        recall=recall,
+        f1=f1,
+        miou=iou.nanmean().item(),
+        mean_accuracy=recall.nanmean().item(),
+        mean_f1=f1.nanmean().item(),
+        pixel_accuracy=(hits.sum() / counts.sum()).item(),
+    )
+
+
+def checked_labels(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """Both maps as int64 with every label in the table, and ``ignore_index`` in the target replaced by ``VOID``.
+
+    Raises:
+        DataError: A label lies outside the table, or the maps differ in shape or are not integers.
+    """
+    if prediction.shape != target.shape or prediction.is_floating_point() or target.is_floating_point():
+        raise DataError(
+            f"Prediction and ground truth must be integer label maps of one size; found {prediction.dtype} of "
+            f"{tuple(prediction.shape)} and {target.dtype} of {tuple(target.shape)}. Compare argmax labels at the size "
+            "of the ground truth."
+        )
+    prediction, target = prediction.long(), target.long()
+    ignored = target == ignore_index
+    for name, labels in (("prediction", prediction), ("ground truth", target.masked_fill(ignored, 0))):
+        outside = labels[(labels < 0) | (labels >= num_classes)].unique().tolist()
+        if outside:
+            found = ", ".join(map(str, outside[:5])) + (", ..." if len(outside) > 5 else "")
+            raise DataError(
+                f"The {name} has labels outside the class table: found {found}, expected 0 to {num_classes - 1}, or "
+                f"{ignore_index} for ignored pixels of the ground truth. Check that masks and class file belong to the "
+                "same benchmark."
+            )
+    return prediction, target.masked_fill(ignored, VOID)
