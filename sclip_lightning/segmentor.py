@@ -10,6 +10,7 @@ from sclip_lightning.clip.tower import VisionTower
 from sclip_lightning.errors import DataError
 from sclip_lightning.head import Head
 from sclip_lightning.merge import MergedLogits
+from sclip_lightning.resclip.feedback import SemanticFeedback
 from sclip_lightning.windows import check_sliding_window, cut_windows, window_grid
 
 __all__ = ["Segmentor"]
@@ -29,6 +30,7 @@ class Segmentor(nn.Module):
         crop: Side of a sliding window in pixels; 0 takes each image whole.
         stride: Distance between windows in pixels, at most ``crop``.
         window_batch_size: Most windows in one pass through the tower; it bounds memory.
+        feedback: ResCLIP's SFR; None leaves it out.
 
     Raises:
         ConfigError: The stride is greater than the crop.
@@ -46,6 +48,7 @@ class Segmentor(nn.Module):
         crop: int = 224,
         stride: int = 112,
         window_batch_size: int = 32,
+        feedback: SemanticFeedback | None = None,
     ) -> None:
         super().__init__()
         check_sliding_window(crop, stride)
@@ -56,6 +59,7 @@ class Segmentor(nn.Module):
         self.crop = crop
         self.stride = stride
         self.window_batch_size = window_batch_size
+        self.feedback = feedback
 
     @torch.no_grad()
     def predict(self, images: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
@@ -104,6 +108,15 @@ class Segmentor(nn.Module):
 
     def _patch_logits(self, windows: Tensor) -> Tensor:
         """Cosines of patches and queries; [B, 3, h, w] -> [B, patches, Q] float32."""
-        tokens = self.tower(windows)
+        inputs = self.tower.trunk(windows)
+        logits = self._cosines(self.tower.finish(inputs))
+        if self.feedback is None:
+            return logits
         with torch.autocast(windows.device.type, enabled=False):
+            bias = self.feedback.bias(logits, windows.float(), inputs.grid, self.tower.patch_size)
+        return self._cosines(self.tower.finish(inputs, bias, self.feedback.gain))
+
+    def _cosines(self, tokens: Tensor) -> Tensor:
+        """Tokens with the class token first, [B, 1 + patches, D] -> [B, patches, Q] float32."""
+        with torch.autocast(tokens.device.type, enabled=False):
             return F.normalize(tokens[:, 1:].float(), dim=-1) @ self.queries.T

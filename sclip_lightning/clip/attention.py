@@ -60,15 +60,18 @@ def merge_heads(attention: Any, y: Tensor) -> Tensor:
     return attention.out_proj(y)
 
 
-def attend(variant: AttentionVariant, q: Tensor, k: Tensor, v: Tensor, window: Tensor | None = None) -> Tensor:
-    """Apply one variant's attention.
+def attend(
+    variant: AttentionVariant, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, gain: float = 1.0
+) -> Tensor:
+    """Apply one variant's attention, ``softmax(gain * s * products + bias) v``.
 
     Args:
         variant: See the table at the top of this module.
         q: [B, heads, N, d] queries.
         k: [B, heads, N, d] keys.
         v: [B, heads, N, d] values.
-        window: [N, N] added to the scaled products before the softmax; ``naclip``'s Omega.
+        bias: Broadcastable to [B, heads, N, N], added before each softmax; ``naclip``'s Omega for one.
+        gain: Factor on the scaled products.
 
     Returns:
         [B, heads, N, d]. For ``sclip`` the weights of a token add up to 2, otherwise to 1.
@@ -76,8 +79,9 @@ def attend(variant: AttentionVariant, q: Tensor, k: Tensor, v: Tensor, window: T
     if variant == "maskclip":
         return v
     pairs = {"vanilla": [(q, k)], "sclip": [(q, q), (k, k)], "clearclip": [(q, q)], "naclip": [(k, k)]}[variant]
-    mask = None if window is None else window.to(v.dtype)
-    outputs = [F.scaled_dot_product_attention(a, b, v, attn_mask=mask) for a, b in pairs]
+    mask = None if bias is None else bias.to(v.dtype)
+    scale = gain * v.shape[-1] ** -0.5
+    outputs = [F.scaled_dot_product_attention(a, b, v, attn_mask=mask, scale=scale) for a, b in pairs]
     return outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
 
 

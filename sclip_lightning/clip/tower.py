@@ -1,6 +1,6 @@
 """CLIP's vision tower as a source of dense, text-aligned patch tokens."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +14,30 @@ from sclip_lightning.clip.attention import (
     merge_heads,
     project_qkv,
 )
-from sclip_lightning.errors import CheckpointError
+from sclip_lightning.errors import CheckpointError, ConfigError
+from sclip_lightning.resclip.residual import ResidualAttention
 
-__all__ = ["VisionTower", "resize_position_embedding"]
+__all__ = ["LastInput", "VisionTower", "resize_position_embedding"]
+
+
+class LastInput(NamedTuple):
+    """What the last block starts from.
+
+    Attributes:
+        x: [B, 1 + h * w, width] tokens.
+        q: [B, heads, 1 + h * w, d] queries of the last block.
+        k: Its keys.
+        v: Its values.
+        cross: The source layers' attention applied to ``v``, the same shape; None without residual attention.
+        grid: (h, w), rows and columns of patches.
+    """
+
+    x: Tensor
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    cross: Tensor | None
+    grid: tuple[int, int]
 
 
 class VisionTower(nn.Module):
@@ -31,9 +52,11 @@ class VisionTower(nn.Module):
         attention: Attention variant of the last block.
         residual: Keep the last block's residual connections and MLP; ``None`` takes what the variant's paper does.
         gaussian_std: Standard deviation of ``naclip``'s window, in patches (NACLIP, section 4: 5).
+        residual_attention: ResCLIP's RCS; None leaves it out.
 
     Raises:
         CheckpointError: The module is no plain ViT (a timm tower, attentional pooling, blocks of another kind).
+        ConfigError: The source layers of the residual attention do not lie before the last block.
     """
 
     def __init__(
@@ -42,13 +65,17 @@ class VisionTower(nn.Module):
         attention: AttentionVariant = "sclip",
         residual: bool | None = None,
         gaussian_std: float = 5.0,
+        residual_attention: ResidualAttention | None = None,
     ) -> None:
         super().__init__()
         _check_plain_vit(visual)
         self.visual: Any = visual
+        if residual_attention:
+            _check_source_layers(residual_attention, len(self.blocks))
         self.attention = attention
         self.residual = RESIDUAL_BY_DEFAULT[attention] if residual is None else residual
         self.gaussian_std = gaussian_std
+        self.residual_attention = residual_attention
 
     @property
     def patch_size(self) -> tuple[int, int]:
@@ -69,10 +96,10 @@ class VisionTower(nn.Module):
             [B, 1 + h * w, D] tokens in the space of the text embeddings, not normalised; the class token is first,
             patches follow row by row. Under autocast the dtype may be lower than float32.
         """
-        return self.project(self.last_block(self.trunk(images), self.grid_size(*images.shape[-2:])))
+        return self.finish(self.trunk(images))
 
-    def trunk(self, images: Tensor) -> Tensor:
-        """Patch embedding and all blocks but the last; [B, 3, H, W] -> [B, 1 + h * w, width]."""
+    def trunk(self, images: Tensor) -> LastInput:
+        """Run everything before the last block's attention; [B, 3, H, W] images in."""
         visual = self.visual
         patches = visual.conv1(images)
         rows, columns = patches.shape[-2:]
@@ -82,27 +109,46 @@ class VisionTower(nn.Module):
         class_token = visual.class_embedding.expand(len(images), 1, -1)
         x = torch.cat([class_token, patches], dim=1) + position
         x = visual.ln_pre(x)
-        for block in self.blocks[:-1]:
+        rcs = self.residual_attention
+        sources = []
+        for layer, block in enumerate(self.blocks[:-1], start=1):
             q, k, v = project_qkv(block.attn, block.ln_1(x))
+            if rcs and rcs.first_layer <= layer <= rcs.last_layer:
+                sources.append((q, k))
             x = x + block.ls_1(merge_heads(block.attn, attend("vanilla", q, k, v)))
             x = x + block.ls_2(block.mlp(block.ln_2(x)))
-        return x
+        last = self.blocks[-1]
+        q, k, v = project_qkv(last.attn, last.ln_1(x))
+        return LastInput(x, q, k, v, rcs.cross(sources, v) if rcs else None, (rows, columns))
 
-    def last_block(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        """The last block with the chosen attention; [B, 1 + h * w, width] -> the same shape."""
+    def finish(self, inputs: LastInput, bias: Tensor | None = None, gain: float = 1.0) -> Tensor:
+        """Run the last block, ``ln_post`` and the projection into the text space.
+
+        May be called more than once for one trunk, as semantic feedback does.
+
+        Args:
+            inputs: What :meth:`trunk` returned.
+            bias: Broadcastable to [B, heads, 1 + h * w, 1 + h * w], added to the attention logits.
+            gain: Factor on the scaled products of queries and keys.
+
+        Returns:
+            As :meth:`forward`.
+        """
         block = self.blocks[-1]
-        q, k, v = project_qkv(block.attn, block.ln_1(x))
-        window = gaussian_window(*grid, self.gaussian_std, x.device) if self.attention == "naclip" else None
-        y = block.ls_1(merge_heads(block.attn, attend(self.attention, q, k, v, window)))
-        if not self.residual:
-            return y
-        x = x + y
-        return x + block.ls_2(block.mlp(block.ln_2(x)))
-
-    def project(self, x: Tensor) -> Tensor:
-        """``ln_post`` and the projection into the text space; [B, N, width] -> [B, N, D]."""
-        x = self.visual.ln_post(x)
-        return x @ self.visual.proj
+        x, q, k, v, cross, grid = inputs
+        if self.attention == "naclip":
+            window = gaussian_window(*grid, self.gaussian_std, x.device)
+            bias = window if bias is None else bias + window
+        y = attend(self.attention, q, k, v, bias, gain)
+        if self.residual_attention and cross is not None:
+            y = self.residual_attention.mix(y, cross)
+        y = block.ls_1(merge_heads(block.attn, y))
+        if self.residual:
+            x = x + y
+            x = x + block.ls_2(block.mlp(block.ln_2(x)))
+        else:
+            x = y
+        return self.visual.ln_post(x) @ self.visual.proj
 
     @property
     def blocks(self) -> Any:
@@ -131,6 +177,16 @@ def resize_position_embedding(embedding: Tensor, trained: tuple[int, int], grid:
     with torch.autocast(embedding.device.type, enabled=False):
         patches = F.interpolate(patches, scale_factor=scale, mode="bicubic", align_corners=False)
     return torch.cat([embedding[:1], patches.flatten(2)[0].T.to(embedding.dtype)])
+
+
+def _check_source_layers(rcs: ResidualAttention, depth: int) -> None:
+    if not 1 <= rcs.first_layer <= rcs.last_layer < depth:
+        msg = (
+            f"Residual attention takes layers {rcs.first_layer} to {rcs.last_layer}, but this tower has {depth} and "
+            f"the last cannot be a source. Set --model.rcs_layers to a range within 1 to {depth - 1} (published: 6 to "
+            "9 of 12)."
+        )
+        raise ConfigError(msg)
 
 
 def _check_plain_vit(visual: Any) -> None:

@@ -47,7 +47,7 @@ def test_maskclip_is_the_value_path(sclip_golden):
     image = torch.from_numpy(golden["image"])[..., :64, :96]
     tower = VisionTower(model.visual, "maskclip")
     block = model.visual.transformer.resblocks[-1]
-    x = tower.trunk(image)
+    x = tower.trunk(image).x
     width = x.shape[-1]
     weight, bias = block.attn.in_proj_weight[2 * width :], block.attn.in_proj_bias[2 * width :]
     value_path = block.attn.out_proj(F.linear(block.ln_1(x), weight, bias))
@@ -125,7 +125,7 @@ def test_residual_stream_keeps_float32_under_autocast(sclip_golden):
     image = torch.from_numpy(golden["image"])[..., :224, :224]
     tower = VisionTower(model.visual)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert tower.trunk(image).dtype == torch.float32
+        assert tower.trunk(image).x.dtype == torch.float32
         mixed = tower(image)
     assert mixed.dtype == torch.bfloat16
     similarity = F.cosine_similarity(mixed.float(), tower(image), dim=-1)

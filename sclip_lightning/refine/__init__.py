@@ -1,0 +1,1 @@
+"""Refinement of logits or probabilities along the edges of the image."""

@@ -1,0 +1,97 @@
+"""Pixel-adaptive mask refinement: averages over neighbours of similar colour.
+
+Araslanov and Roth, "Single-Stage Semantic Segmentation from Image Labels", CVPR 2020, section 4, with the dilations of
+SCLIP and ResCLIP. One iteration is a sparse matrix of 8 neighbours per dilation times the maps. With the maps laid
+out pixel by pixel that is a weighted embedding lookup, whose rows are contiguous: the stack of all neighbours' maps
+never exists.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["pamr", "pamr_weights", "smooth"]
+
+
+def pamr(logits: Tensor, image: Tensor, iterations: int = 10, dilations: Sequence[int] = (8, 16)) -> Tensor:
+    """Refine maps by an image.
+
+    Args:
+        logits: [B, C, H, W] float32; any maps.
+        image: [B, 3, H', W'] float32. How a colour channel is scaled or shifted hardly matters.
+        iterations: How often to average.
+        dilations: Distances of the neighbours in pixels, 8 neighbours at each.
+
+    Returns:
+        [B, C, H', W'] float32, every value within the range of its map. Maps of another size than the image are first
+        resized to it, bilinearly with aligned corners, as the authors do.
+    """
+    height, width = image.shape[-2:]
+    if logits.shape[-2:] != image.shape[-2:]:
+        logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=True)
+    neighbours, weights = pamr_weights(image, dilations)
+    rows = logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
+    return smooth(rows, neighbours, weights, iterations).view(-1, height, width, logits.shape[1]).permute(0, 3, 1, 2)
+
+
+def pamr_weights(image: Tensor, dilations: Sequence[int] = (8, 16)) -> tuple[Tensor, Tensor]:
+    """Neighbours of every pixel and their weights.
+
+    The weight is a softmax over all neighbours of ``-|I_p - I_n| / (1e-8 + 0.1 std)``, averaged over the colours, with
+    the standard deviation over the pixel's whole neighbourhood, in which it counts itself once per dilation. Beyond the
+    border, border pixels are repeated.
+
+    Args:
+        image: [B, 3, H, W] float32.
+        dilations: As for :func:`pamr`.
+
+    Returns:
+        [B * H * W, 8 * len(dilations)] int32 rows of the neighbours, and their float32 weights, adding up to 1.
+    """
+    batch, _, height, width = image.shape
+    within = _neighbours(height, width, tuple(dilations), image.device)
+    colours = image.float().flatten(2)
+    distance = torch.zeros(batch, *within.shape, device=image.device)
+    for channel in range(colours.shape[1]):
+        centre = colours[:, channel, :, None]
+        around = colours[:, channel, within.long()]
+        # The pixel itself counts once per dilation.
+        count = 9 * len(dilations)
+        mean = (around.sum(dim=-1, keepdim=True) + len(dilations) * centre) / count
+        squares = (around - mean).square().sum(dim=-1, keepdim=True) + len(dilations) * (centre - mean).square()
+        deviation = (squares / (count - 1)).sqrt()
+        distance += (around - centre).abs_() / (1e-8 + 0.1 * deviation)
+    weights = (-distance / colours.shape[1]).softmax(dim=-1)
+    first = torch.arange(batch, dtype=torch.int32, device=image.device) * height * width
+    return (within + first[:, None, None]).flatten(0, 1), weights.flatten(0, 1)
+
+
+def smooth(rows: Tensor, neighbours: Tensor, weights: Tensor, iterations: int) -> Tensor:
+    """Replace every row by the weighted sum of its neighbours' rows, again and again.
+
+    Args:
+        rows: [N, C] float32, one row a pixel.
+        neighbours: [N, K] int32.
+        weights: [N, K] float32.
+        iterations: How often.
+
+    Returns:
+        [N, C] float32.
+    """
+    for _ in range(iterations):
+        rows = F.embedding_bag(neighbours, rows, mode="sum", per_sample_weights=weights)
+    return rows
+
+
+@lru_cache(maxsize=8)
+def _neighbours(height: int, width: int, dilations: tuple[int, ...], device: torch.device) -> Tensor:
+    """[H * W, 8 * len(dilations)] int32, the positions of every pixel's neighbours in the flattened image."""
+    steps = [(d * y, d * x) for d in dilations for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
+    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+    positions = [
+        (rows + dy).clamp(0, height - 1)[:, None] * width + (columns + dx).clamp(0, width - 1) for dy, dx in steps
+    ]
+    return torch.stack(positions, dim=-1).flatten(0, 1).int()

@@ -1,0 +1,81 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sclip_lightning.clip.tower import VisionTower
+from sclip_lightning.head import Head
+from sclip_lightning.refine.pamr import pamr, pamr_weights
+from sclip_lightning.segmentor import Segmentor
+
+
+def plain(logits, image, iterations, dilations):
+    """The definition with every neighbour's map in memory at once."""
+    height, width = image.shape[-2:]
+
+    def stack(maps):
+        shifted = []
+        for d in dilations:
+            padded = F.pad(maps, (d, d, d, d), mode="replicate")
+            for y in (0, d, 2 * d):
+                for x in (0, d, 2 * d):
+                    if (y, x) != (d, d):
+                        shifted.append(padded[..., y : y + height, x : x + width])
+        return torch.stack(shifted, dim=2)
+
+    around = stack(image)
+    everything = torch.cat([around, image[:, :, None].repeat(1, 1, len(dilations), 1, 1)], dim=2)
+    spread = everything.std(dim=2, keepdim=True)
+    weights = (-(around - image[:, :, None]).abs() / (1e-8 + 0.1 * spread)).mean(dim=1).softmax(dim=1)
+    for _ in range(iterations):
+        logits = (stack(logits) * weights[:, None]).sum(dim=2)
+    return logits
+
+
+@pytest.mark.parametrize(("steps", "dilations"), [(10, (8, 16)), (3, (1, 2, 4))])
+def test_matches_the_recording(resclip_golden, steps, dilations):
+    _, golden = resclip_golden
+    mask, image = torch.from_numpy(golden["unit/pamr/mask"]), torch.from_numpy(golden["unit/pamr/image"])
+    recorded = torch.from_numpy(golden[f"unit/pamr/out_steps{steps}_dil{'_'.join(map(str, dilations))}"])
+    # The recording itself is 5e-6 from the same steps in float64: values to 3.4, and flat areas amplify rounding.
+    torch.testing.assert_close(pamr(mask, image, steps, dilations), recorded, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("head", "key"),
+    [
+        (Head(40.0), "pred_scale40_thd0.0_areaNone"),
+        (Head(65.0, 0.1), "pred_scale65_thd0.1_areaNone"),
+        (Head(65.0, 0.1, 0.1), "pred_scale65_thd0.1_area0.1"),
+    ],
+)
+def test_slide_matches_the_recording(sclip_golden, head, key):
+    model, golden = sclip_golden
+    queries, classes = torch.from_numpy(golden["text_features"]), torch.from_numpy(golden["query_idx"]).long()
+    image = torch.from_numpy(golden["image"])
+    segmentor = Segmentor(VisionTower(model.visual), queries, classes, head)
+    logits = segmentor.logits(image, (300, 400))
+    refined = pamr(logits, F.interpolate(image, (300, 400), mode="bilinear"))
+    recorded = torch.from_numpy(golden["slide/pamr_logits_sub4"])
+    torch.testing.assert_close(refined[..., ::4, ::4], recorded, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("size", "dilations"), [((40, 33), (8, 16)), ((5, 70), (1, 3)), ((1, 1), (8,))])
+def test_equals_its_definition(size, dilations):
+    torch.manual_seed(0)
+    logits, image = torch.randn(2, 5, *size), torch.randn(2, 3, *size)
+    torch.testing.assert_close(pamr(logits, image, 4, dilations), plain(logits, image, 4, dilations))
+
+
+def test_is_an_average():
+    torch.manual_seed(0)
+    logits, image = torch.randn(1, 3, 30, 40), torch.randn(1, 3, 30, 40)
+    refined = pamr(logits, image)
+    assert (refined.amax(dim=(2, 3)) <= logits.amax(dim=(2, 3)) + 1e-6).all()
+    assert (refined.amin(dim=(2, 3)) >= logits.amin(dim=(2, 3)) - 1e-6).all()
+    _, weights = pamr_weights(image)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(30 * 40))
+
+
+def test_constant_image_is_no_division_by_zero():
+    refined = pamr(torch.randn(1, 2, 9, 9), torch.full((1, 3, 9, 9), 7.0))
+    assert refined.isfinite().all()
