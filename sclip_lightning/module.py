@@ -1,6 +1,7 @@
 """The LightningModule: wires data, segmentor and scores, and does nothing else."""
 
 import time
+from dataclasses import asdict, fields
 from typing import Any, cast
 
 import torch
@@ -12,11 +13,14 @@ from sclip_lightning.clip.loading import Clip, load_clip
 from sclip_lightning.clip.text import TextBank, build_text_bank, cache_folder, resolve_templates
 from sclip_lightning.clip.tower import VisionTower
 from sclip_lightning.data import SegmentationDataModule
+from sclip_lightning.data.benchmark import ProtocolName
 from sclip_lightning.data.dataset import Sample
 from sclip_lightning.environment import describe_environment, peak_memory
 from sclip_lightning.evaluation import Evaluation
 from sclip_lightning.head import Head
 from sclip_lightning.report import Results
+from sclip_lightning.resclip.feedback import SemanticFeedback, check_feedback
+from sclip_lightning.resclip.residual import ResidualAttention
 from sclip_lightning.segmentor import Segmentor
 from sclip_lightning.windows import check_sliding_window
 
@@ -24,25 +28,34 @@ __all__ = ["SegmentationModule"]
 
 
 class SegmentationModule(LightningModule):
-    """Evaluates SCLIP on a benchmark.
+    """Evaluates SCLIP and its relatives on a benchmark.
 
     Args:
         architecture: open_clip model name, or local-dir:FOLDER with an open_clip_config.json inside.
         weights: A tag of open_clip (downloaded once), the path of a checkpoint, or null for random weights.
         attention: Attention of the last block: vanilla, maskclip, sclip, clearclip or naclip.
         residual: Keep the last block's residual connections and MLP; null does as the variant's paper.
-        gaussian_std: Standard deviation of naclip's window in patches.
+        gaussian_std: Standard deviation, in patches, of naclip's window and of the blur in semantic feedback.
         templates: Prompt templates: imagenet (80), none, or a list of texts with one {} each.
-        crop: Side of the sliding window in pixels; 0 takes each image whole.
-        stride: Distance between windows in pixels.
+        protocol: Whose constants count where none are given, those of SCLIP's authors or of ResCLIP's: the short side
+            of images, crop, stride, logit_scale and thresholds. ResCLIP's own hyper-parameters do not depend on it.
+        crop: Side of the sliding window in pixels; 0 takes each image whole, null does as the protocol.
+        stride: Distance between windows in pixels; null does as the protocol.
         window_batch_size: Most windows in one pass through the tower; bounds memory.
-        logit_scale: Factor on the cosines; null takes the benchmark's.
-        prob_threshold: Pixels less certain than this become class 0; 0 is off, null takes the benchmark's.
+        logit_scale: Factor on the cosines; null takes the protocol's.
+        prob_threshold: Pixels less certain than this become class 0; 0 is off, null takes the protocol's.
         area_threshold: Classes smaller than this share of all foreground are dropped; 0 is off, null takes the
-            benchmark's.
+            protocol's.
+        rcs: Switch on ResCLIP's residual attention.
+        rcs_weights: Its tau and lambda; null takes the benchmark's.
+        rcs_layers: First and last layer whose attention is mixed in, counted from 1.
+        sfr: Switch on ResCLIP's semantic feedback, a second pass through the last block.
+        sfr_weights: Its tau and lambda; null takes the benchmark's.
+        sfr_threshold: Least probability of a first-pass label; null takes the benchmark's.
 
     Raises:
-        ConfigError: A stride that leaves gaps, or templates without a place for the name.
+        ConfigError: A stride that leaves gaps, templates without a place for the name, or semantic feedback for an
+            attention without logits.
     """
 
     def __init__(
@@ -53,40 +66,51 @@ class SegmentationModule(LightningModule):
         residual: bool | None = None,
         gaussian_std: float = 5.0,
         templates: str | list[str] = "imagenet",
-        crop: int = 224,
-        stride: int = 112,
+        protocol: ProtocolName = "sclip",
+        crop: int | None = None,
+        stride: int | None = None,
         window_batch_size: int = 32,
         logit_scale: float | None = None,
         prob_threshold: float | None = None,
         area_threshold: float | None = None,
+        rcs: bool = False,
+        rcs_weights: tuple[float, float] | None = None,
+        rcs_layers: tuple[int, int] = (6, 9),
+        sfr: bool = False,
+        sfr_weights: tuple[float, float] | None = None,
+        sfr_threshold: float | None = None,
     ) -> None:
         super().__init__()
-        check_sliding_window(crop, stride)
+        if sfr:
+            check_feedback(attention)
         self.save_hyperparameters(logger=False)
         self.templates = resolve_templates(templates)
         self.clip: Clip | None = None
         self.results: Results | None = None
 
+    def setup(self, stage: str) -> None:
+        """Refuse a window that leaves gaps, now that the benchmark's is known."""
+        protocol = self.datamodule.protocol
+        self.crop, self.stride = self._given("crop", protocol.crop), self._given("stride", protocol.stride)
+        check_sliding_window(self.crop, self.stride)
+
     def configure_model(self) -> None:
         """Load the weights; not before a run begins, so that ``--help`` never downloads."""
+        options, resclip = self.hparams, self.datamodule.benchmark.resclip
         if self.clip is None:
-            self.clip = load_clip(self.hparams["architecture"], self.hparams["weights"])
-            self.tower = VisionTower(
-                self.clip.model.visual,
-                self.hparams["attention"],
-                self.hparams["residual"],
-                self.hparams["gaussian_std"],
-            )
+            self.clip = load_clip(options["architecture"], options["weights"])
+        rcs = None
+        if options["rcs"]:
+            tau, lam = self._given("rcs_weights", resclip.rcs)
+            rcs = ResidualAttention(tau, lam, *options["rcs_layers"])
+        visual = self.clip.model.visual
+        self.tower = VisionTower(visual, options["attention"], options["residual"], options["gaussian_std"], rcs)
 
     def on_test_start(self) -> None:
-        """Embed the class names and start the clock."""
-        benchmark = self.datamodule.benchmark
+        """Embed the class names, put the segmentor together and start the clock."""
         bank = self._text_bank()
-        chosen = {name: self.hparams[name] for name in ("logit_scale", "prob_threshold", "area_threshold")}
-        head = Head(**{name: getattr(benchmark, name) if value is None else value for name, value in chosen.items()})
-        window = {name: self.hparams[name] for name in ("crop", "stride", "window_batch_size")}
-        self.segmentor = Segmentor(self.tower, bank.queries, bank.query_classes, head, **window).to(self.device)
-        self.evaluation = Evaluation(benchmark).to(self.device)
+        self.segmentor = self._build_segmentor(bank).to(self.device)
+        self.evaluation = Evaluation(self.datamodule.benchmark).to(self.device)
         self._started = time.perf_counter()
 
     def test_step(self, batch: list[Sample], batch_idx: int) -> dict[str, Tensor]:
@@ -127,6 +151,21 @@ class SegmentationModule(LightningModule):
         logged = {name: value for name, value in metrics.items() if value is not None}
         self.log_dict(logged, logger=False, rank_zero_only=True)
 
+    def _build_segmentor(self, bank: TextBank) -> Segmentor:
+        options, protocol, resclip = self.hparams, self.datamodule.protocol, self.datamodule.benchmark.resclip
+        head = Head(**{field.name: self._given(field.name, getattr(protocol, field.name)) for field in fields(Head)})
+        feedback = None
+        if options["sfr"]:
+            tau, lam = self._given("sfr_weights", resclip.sfr)
+            threshold = self._given("sfr_threshold", resclip.sfr_threshold)
+            feedback = SemanticFeedback(tau, lam, threshold, head.logit_scale, options["gaussian_std"])
+        batch = options["window_batch_size"]
+        return Segmentor(self.tower, bank.queries, bank.query_classes, head, self.crop, self.stride, batch, feedback)
+
+    def _given(self, name: str, published: Any) -> Any:
+        """An option as given, or what is published for the benchmark where it is null."""
+        return published if self.hparams[name] is None else self.hparams[name]
+
     def _text_bank(self) -> TextBank:
         """Embed the names on rank 0 and hand the same bits to every rank."""
         assert self.clip is not None
@@ -139,23 +178,24 @@ class SegmentationModule(LightningModule):
     def _protocol(self, images: int) -> dict[str, Any]:
         """Everything the scores depend on."""
         assert self.clip is not None
-        benchmark = self.datamodule.benchmark
+        benchmark, segmentor = self.datamodule.benchmark, self.segmentor
         templates = self.hparams["templates"]
+        rcs, sfr = self.tower.residual_attention, segmentor.feedback
         return {
             "images": f"{images} of {self.datamodule.split_size}",
             "classes": len(benchmark.classes),
             "class_file": benchmark.class_file,
             "class_file_sha256": benchmark.class_file_sha256[:12],
-            "names": len(self.segmentor.queries),
+            "names": len(segmentor.queries),
             "templates": templates if isinstance(templates, str) else " | ".join(templates),
-            "short_side": benchmark.short_side,
-            "crop": self.segmentor.crop or "whole image",
-            "stride": self.segmentor.stride if self.segmentor.crop else "-",
+            "short_side": self.datamodule.protocol.short_side,
+            "crop": segmentor.crop or "whole image",
+            "stride": segmentor.stride if segmentor.crop else "-",
             "attention": self.tower.attention,
             "residual": self.tower.residual,
-            "logit_scale": self.segmentor.head.logit_scale,
-            "prob_threshold": self.segmentor.head.prob_threshold,
-            "area_threshold": self.segmentor.head.area_threshold,
+            **asdict(segmentor.head),
+            "rcs": _describe(asdict(rcs)) if rcs else "off",
+            "sfr": _describe(asdict(sfr)) if sfr else "off",
             "architecture": self.clip.architecture,
             "weights": self.clip.weights,
             "weights_sha256": self.clip.fingerprint[:12],
@@ -170,3 +210,7 @@ class SegmentationModule(LightningModule):
     def datamodule(self) -> SegmentationDataModule:
         """The data module of the running test."""
         return self.trainer.datamodule  # type: ignore[attr-defined]
+
+
+def _describe(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())

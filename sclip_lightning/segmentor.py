@@ -10,7 +10,7 @@ from sclip_lightning.clip.tower import VisionTower
 from sclip_lightning.errors import DataError
 from sclip_lightning.head import Head
 from sclip_lightning.merge import MergedLogits
-from sclip_lightning.resclip.feedback import SemanticFeedback
+from sclip_lightning.resclip.feedback import SemanticFeedback, check_feedback
 from sclip_lightning.windows import check_sliding_window, cut_windows, window_grid
 
 __all__ = ["Segmentor"]
@@ -33,7 +33,7 @@ class Segmentor(nn.Module):
         feedback: ResCLIP's SFR; None leaves it out.
 
     Raises:
-        ConfigError: The stride is greater than the crop.
+        ConfigError: The stride is greater than the crop, or semantic feedback is asked for with ``maskclip``.
     """
 
     queries: Tensor
@@ -52,6 +52,8 @@ class Segmentor(nn.Module):
     ) -> None:
         super().__init__()
         check_sliding_window(crop, stride)
+        if feedback:
+            check_feedback(tower.attention)
         self.tower = tower
         self.register_buffer("queries", queries.float(), persistent=False)
         self.register_buffer("query_classes", query_classes, persistent=False)

@@ -101,10 +101,36 @@ def test_run_leaves_its_records(benchmark, options, capsys):
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
-def test_saved_config_runs_again_with_the_same_digits(options):
-    run("test", "--config", "baseline.yaml", "--data", "VOC21", *options)
-    run("test", "--config", "lightning_logs/VOC21/baseline/config.yaml", "--name", "again")
-    assert load("VOC21/again")["metrics"] == load("VOC21/baseline")["metrics"]
+@pytest.mark.parametrize("config", ["baseline", "resclip"])
+def test_saved_config_runs_again_with_the_same_digits(options, config):
+    run("test", "--config", f"{config}.yaml", "--data", "VOC21", *options)
+    run("test", "--config", f"lightning_logs/VOC21/{config}/config.yaml", "--name", "again")
+    assert load("VOC21/again")["metrics"] == load(f"VOC21/{config}")["metrics"]
+    assert load("VOC21/again")["protocol"] == load(f"VOC21/{config}")["protocol"]
+
+
+def test_resclip_under_its_own_protocol(options):
+    small = [option for option in options if not option.startswith(("--model.crop", "--model.stride"))]
+    run("test", "--config", "resclip.yaml", "--data", "VOC21", *small)
+    protocol = load("VOC21/resclip")["protocol"]
+    assert (protocol["crop"], protocol["logit_scale"], protocol["area_threshold"]) == ("whole image", 40, 0)
+    assert protocol["rcs"] == "tau 2.0, lam 0.3, first_layer 6, last_layer 9"
+    assert protocol["sfr"].startswith("tau 2.2, lam 0.7, threshold 0.5, ")
+    assert (protocol["attention"], protocol["residual"]) == ("naclip", False)
+
+
+def test_resclips_parts_are_switches_of_their_own(options):
+    base = ["test", "--config", "baseline.yaml", "--data", "COCOStuff", *options]
+    run(*base)
+    run(*base, "--name=off", "--model.rcs=false", "--model.sfr=false")
+    run(*base, "--name=rcs", "--model.rcs=true", "--model.rcs_weights=[2.0, 0.5]", "--model.rcs_layers=[2, 3]")
+    run(*base, "--name=sfr", "--model.sfr=true", "--model.sfr_threshold=0")
+    runs = {name: load(f"COCOStuff/{name}") for name in ("baseline", "off", "rcs", "sfr")}
+    assert runs["off"]["classes"] == runs["baseline"]["classes"]
+    assert runs["rcs"]["classes"] != runs["baseline"]["classes"]
+    assert runs["sfr"]["classes"] != runs["baseline"]["classes"]
+    assert runs["rcs"]["protocol"]["rcs"] == "tau 2.0, lam 0.5, first_layer 2, last_layer 3"
+    assert (runs["rcs"]["protocol"]["sfr"], runs["sfr"]["protocol"]["rcs"]) == ("off", "off")
 
 
 def test_runs_do_not_overwrite_each_other(options):
@@ -248,6 +274,12 @@ def test_weights_that_do_not_fit(options, tmp_path, capsys):
 
 def test_gap_between_windows(options, capsys):
     assert "stride" in fails(capsys, "test", "--config", "baseline.yaml", *options, "--model.stride=49")
+
+
+def test_parts_that_do_not_fit(options, capsys):
+    base = ["test", "--config", "baseline.yaml", "--data", "VOC21", *options]
+    assert "maskclip" in fails(capsys, *base, "--model.sfr=true", "--model.attention=maskclip")
+    assert "--model.rcs_layers" in fails(capsys, *base, "--model.rcs=true", "--model.rcs_layers=[6, 10]")
 
 
 def test_wrong_number_of_names(options, capsys):

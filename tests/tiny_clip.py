@@ -9,11 +9,11 @@ from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
 GOLDENS = Path(__file__).parent / "goldens"
 
-#: Real tokenizer, tiny everything else; 4 x 4 patches of 16 pixels.
+#: Real tokenizer, ten layers for residual attention, tiny everything else; 4 x 4 patches of 16 pixels.
 TINY = {
     "embed_dim": 16,
     "quick_gelu": True,
-    "vision_cfg": {"image_size": 64, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16},
+    "vision_cfg": {"image_size": 64, "layers": 10, "width": 32, "head_width": 16, "patch_size": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
 }
 

@@ -37,6 +37,8 @@ class TestCLI(LightningCLI):
             "--output_dir", type=str, default="lightning_logs", help="Runs land in OUTPUT_DIR/<benchmark>/<name>."
         )
         parser.add_lightning_class_args(SamplePanels, "panels")
+        parser.link_arguments("model.protocol", "data.init_args.protocol")
+        parser.set_defaults({"data": {"class_path": "sclip_lightning.data.COCOStuff"}})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse without Lightning's warning that arguments were passed while the process has some, too."""

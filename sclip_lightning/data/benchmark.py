@@ -2,10 +2,10 @@
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,20 @@ import numpy.typing as npt
 from sclip_lightning.data.layout import expand
 from sclip_lightning.errors import DataError
 
-__all__ = ["CLASS_FOLDER", "Benchmark", "ClassNames", "LabelTable", "read_class_file", "read_label_table"]
+__all__ = [
+    "CLASS_FOLDER",
+    "Benchmark",
+    "ClassNames",
+    "LabelTable",
+    "Protocol",
+    "ProtocolName",
+    "ResclipSettings",
+    "read_class_file",
+    "read_label_table",
+]
+
+#: Whose protocol: that of SCLIP's authors (Wang et al., ECCV 2024) or of ResCLIP's (Yang et al., CVPR 2025).
+ProtocolName = Literal["sclip", "resclip"]
 
 #: Shipped tables: ``*.txt`` hold the prompt names published with SCLIP, ``*.csv`` the classes of a data set.
 CLASS_FOLDER = Path(__file__).parent / "classes"
@@ -50,18 +63,52 @@ class ClassNames:
 
 
 @dataclass(frozen=True)
+class Protocol:
+    """Constants under which a method's authors evaluate a benchmark, from their released configurations.
+
+    Attributes:
+        short_side: Images are resized so that their short side has this many pixels; 0 keeps their size.
+        logit_scale: Factor on the cosines before the softmax.
+        prob_threshold: Pixels whose best class has a lower probability become class 0; 0 turns this off.
+        area_threshold: Classes with no more than this fraction of the foreground are dropped; 0 turns this off.
+        crop: Side of the sliding window in pixels; 0 takes each image whole.
+        stride: Distance between windows in pixels.
+    """
+
+    short_side: int
+    logit_scale: float = 40.0
+    prob_threshold: float = 0.0
+    area_threshold: float = 0.0
+    crop: int = 224
+    stride: int = 112
+
+
+@dataclass(frozen=True)
+class ResclipSettings:
+    """ResCLIP's hyper-parameters, which its authors chose per benchmark (released configurations).
+
+    Attributes:
+        rcs: tau and lambda of residual attention.
+        sfr: tau and lambda of semantic feedback.
+        sfr_threshold: Least probability of a first-pass label.
+    """
+
+    rcs: tuple[float, float]
+    sfr: tuple[float, float]
+    sfr_threshold: float
+
+
+@dataclass(frozen=True)
 class Benchmark:
-    """A data set with its classes and the protocol that SCLIP evaluates it under.
+    """A data set with its classes and the protocols that the methods' authors evaluate it under.
 
     Attributes:
         name: Name of the benchmark, as in ``VOC21``.
         classes: C canonical names, for tables and legends.
         palette: [C, 3] uint8 RGB colours, for panels.
         prompts: Prompt names of the C classes.
-        short_side: Images are resized so that their short side has this many pixels; 0 keeps their size.
-        logit_scale: Factor on the cosines before the softmax.
-        prob_threshold: Pixels whose best class has a lower probability become class 0; 0 turns this off.
-        area_threshold: Classes with no more than this fraction of the foreground are dropped; 0 turns this off.
+        protocols: The protocol of SCLIP's authors, "sclip", and that of ResCLIP's, "resclip".
+        resclip: ResCLIP's hyper-parameters.
         scores_boundaries: Whether boundary F1 is scored; False where background is ignored, since what an object
             borders on is then mostly void.
 
@@ -73,10 +120,8 @@ class Benchmark:
     classes: tuple[str, ...]
     palette: npt.NDArray[np.uint8] = field(repr=False, compare=False)
     prompts: ClassNames = field(repr=False)
-    short_side: int
-    logit_scale: float
-    prob_threshold: float = 0.0
-    area_threshold: float = 0.0
+    protocols: Mapping[ProtocolName, Protocol]
+    resclip: ResclipSettings
     scores_boundaries: bool = True
 
     def __post_init__(self) -> None:

@@ -1,6 +1,13 @@
 """COCO-Stuff (164k), with its maps as published or converted to train ids."""
 
-from sclip_lightning.data.benchmark import CLASS_FOLDER, Benchmark, ClassNames, read_label_table
+from sclip_lightning.data.benchmark import (
+    CLASS_FOLDER,
+    Benchmark,
+    ClassNames,
+    Protocol,
+    ResclipSettings,
+    read_label_table,
+)
 from sclip_lightning.data.datamodule import SegmentationDataModule
 from sclip_lightning.data.layout import SampleFiles, find_paths, list_files, pair_files
 from sclip_lightning.data.masks import IGNORE_INDEX, LabelMap
@@ -19,14 +26,13 @@ class COCOStuff(SegmentationDataModule):
     folder, where the published maps are taken: they mean the same.
     """
 
-    #: Constants from SCLIP's configuration for COCO-Stuff 164k.
     published = Benchmark(
         name="COCOStuff",
         classes=_TABLE.names,
         palette=_TABLE.palette,
         prompts=ClassNames.load(CLASS_FOLDER / "coco_stuff.txt"),
-        short_side=448,
-        logit_scale=40.0,
+        protocols={"sclip": Protocol(short_side=448), "resclip": Protocol(short_side=336)},
+        resclip=ResclipSettings(rcs=(2.0, 0.4), sfr=(1.8, 0.7), sfr_threshold=0.11),
     )
 
     def find_samples(self, root: str) -> tuple[list[SampleFiles], LabelMap]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from sclip_lightning.data.benchmark import Benchmark, ClassNames
+from sclip_lightning.data.benchmark import Benchmark, ClassNames, ProtocolName
 from sclip_lightning.data.dataset import Sample, SegmentationDataset
 from sclip_lightning.data.layout import SampleFiles, check_files
 from sclip_lightning.data.masks import LabelMap
@@ -37,9 +37,11 @@ class SegmentationDataModule(LightningDataModule, ABC):
         num_samples: Use only the first N samples of the split; null uses all.
         batch_size: Samples per step. They may differ in size, so a batch is a list.
         num_workers: Processes that read samples; 0 reads in the main process.
+        protocol: Whose constants count where none are given: those of SCLIP's authors or of ResCLIP's.
 
     Attributes:
-        benchmark: Classes, prompt names, colours and protocol constants, the arguments applied.
+        benchmark: Classes, prompt names and colours, the arguments applied.
+        protocol: The protocol's constants, the arguments applied.
         dataset: The samples; only after ``setup``.
         split_size: Number of samples in the whole split, of which ``num_samples`` may take fewer; only after ``setup``.
 
@@ -48,7 +50,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         DataError: The class file cannot be used.
     """
 
-    #: The benchmark as published with SCLIP.
+    #: The benchmark as published.
     published: ClassVar[Benchmark]
 
     dataset: SegmentationDataset
@@ -62,6 +64,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         num_samples: int | None = None,
         batch_size: int = 1,
         num_workers: int = 2,
+        protocol: ProtocolName = "sclip",
     ) -> None:
         super().__init__()
         _check_minimum("short_side", short_side, 0)
@@ -75,8 +78,9 @@ class SegmentationDataModule(LightningDataModule, ABC):
         self.benchmark = replace(
             self.published,
             prompts=self.published.prompts if classes is None else ClassNames.load(classes),
-            short_side=self.published.short_side if short_side is None else short_side,
         )
+        published = self.benchmark.protocols[protocol]
+        self.protocol = replace(published, short_side=published.short_side if short_side is None else short_side)
 
     @abstractmethod
     def find_samples(self, root: str) -> tuple[list[SampleFiles], LabelMap]:
@@ -109,7 +113,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         self.split_size = len(files)
         files = files[: self.num_samples]
         check_files(files)
-        self.dataset = SegmentationDataset(files, image_pipeline(self.benchmark.short_side), label_map)
+        self.dataset = SegmentationDataset(files, image_pipeline(self.protocol.short_side), label_map)
 
     def test_dataloader(self) -> DataLoader[Sample]:
         """The samples of this rank; a batch is a list of them."""

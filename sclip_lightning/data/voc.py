@@ -1,6 +1,13 @@
 """PASCAL VOC 2012, with and without background."""
 
-from sclip_lightning.data.benchmark import CLASS_FOLDER, Benchmark, ClassNames, read_label_table
+from sclip_lightning.data.benchmark import (
+    CLASS_FOLDER,
+    Benchmark,
+    ClassNames,
+    Protocol,
+    ResclipSettings,
+    read_label_table,
+)
 from sclip_lightning.data.datamodule import SegmentationDataModule
 from sclip_lightning.data.layout import SampleFiles, find_paths, list_files, pair_files
 from sclip_lightning.data.masks import IGNORE_INDEX, LabelMap
@@ -17,16 +24,16 @@ class VOC21(SegmentationDataModule):
     unpack it. Masks are the published palette PNGs: index 0 background, 1..20 objects, 255 not scored.
     """
 
-    #: Constants from SCLIP's configuration for VOC with background.
     published = Benchmark(
         name="VOC21",
         classes=_TABLE.names,
         palette=_TABLE.palette,
         prompts=ClassNames.load(CLASS_FOLDER / "voc21.txt"),
-        short_side=336,
-        logit_scale=65.0,
-        prob_threshold=0.1,
-        area_threshold=0.1,
+        protocols={
+            "sclip": Protocol(short_side=336, logit_scale=65.0, prob_threshold=0.1, area_threshold=0.1),
+            "resclip": Protocol(short_side=336, prob_threshold=0.1, crop=0),
+        },
+        resclip=ResclipSettings(rcs=(2.0, 0.3), sfr=(2.2, 0.7), sfr_threshold=0.5),
     )
 
     def find_samples(self, root: str) -> tuple[list[SampleFiles], LabelMap]:
@@ -40,14 +47,13 @@ class VOC20(SegmentationDataModule):
     Files are those of ``VOC21``. Index 0 is not scored, index k is class k - 1.
     """
 
-    #: Constants from SCLIP's configuration for VOC without background.
     published = Benchmark(
         name="VOC20",
         classes=_TABLE.names[1:],
         palette=_TABLE.palette[1:],
         prompts=ClassNames.load(CLASS_FOLDER / "voc20.txt"),
-        short_side=336,
-        logit_scale=40.0,
+        protocols={"sclip": Protocol(short_side=336), "resclip": Protocol(short_side=336, crop=0)},
+        resclip=ResclipSettings(rcs=(2.0, 0.6), sfr=(2.1, 0.6), sfr_threshold=0.1),
         scores_boundaries=False,
     )
 

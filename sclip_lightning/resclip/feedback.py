@@ -10,11 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sclip_lightning.clip.attention import AttentionVariant
+from sclip_lightning.errors import ConfigError
 from sclip_lightning.merge import bilinear_operator
 from sclip_lightning.refine.pamr import pamr_weights, smooth
 from sclip_lightning.resclip.line_of_sight import in_sight, lines_between_patches
 
-__all__ = ["SemanticFeedback", "patch_affinity", "patch_labels"]
+__all__ = ["SemanticFeedback", "check_feedback", "patch_affinity", "patch_labels"]
 
 #: PAMR inside the first pass, whatever refines the result afterwards (released code).
 PAMR_ITERATIONS, PAMR_DILATIONS = 10, (8, 16)
@@ -75,6 +77,16 @@ class SemanticFeedback:
         # The released code rounds the map and its share to float16 even in a float32 model.
         share = (affinity / affinity.amax(dim=(1, 2), keepdim=True)).half() * self.lam
         return F.pad(self.tau * share.float(), (1, 0, 1, 0))[:, None]
+
+
+def check_feedback(attention: AttentionVariant) -> None:
+    """Raise ConfigError for an attention whose logits cannot be mixed with anything, because it has none."""
+    if attention == "maskclip":
+        msg = (
+            "Semantic feedback changes attention logits, and maskclip has none: it takes each patch's value alone. Set "
+            "--model.sfr to false or choose another --model.attention."
+        )
+        raise ConfigError(msg)
 
 
 def patch_labels(

@@ -9,24 +9,42 @@ from sclip_lightning.errors import DataError
 
 
 @pytest.mark.parametrize(
-    ("module", "num_classes", "num_queries", "short_side", "logit_scale", "thresholds"),
-    [
-        (VOC21, 21, 56, 336, 65.0, (0.1, 0.1)),
-        (VOC20, 20, 30, 336, 40.0, (0.0, 0.0)),
-        (COCOStuff, 171, 171, 448, 40.0, (0.0, 0.0)),
-    ],
+    ("module", "num_classes", "num_queries"), [(VOC21, 21, 56), (VOC20, 20, 30), (COCOStuff, 171, 171)]
 )
-def test_published(module, num_classes, num_queries, short_side, logit_scale, thresholds):
+def test_published_classes(module, num_classes, num_queries):
     benchmark = module().benchmark
     assert benchmark.name == module.__name__
     assert len(benchmark.classes) == len(set(benchmark.classes)) == len(benchmark.synonyms) == num_classes
     assert sum(map(len, benchmark.synonyms)) == num_queries
     assert benchmark.palette.shape == (num_classes, 3)
     assert benchmark.palette.dtype == np.uint8
-    assert (benchmark.short_side, benchmark.logit_scale) == (short_side, logit_scale)
-    assert (benchmark.prob_threshold, benchmark.area_threshold) == thresholds
     content = (CLASS_FOLDER / benchmark.class_file).read_bytes()
     assert benchmark.class_file_sha256 == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "short_side", "logit_scale", "thresholds", "crop"),
+    [
+        (VOC21, "sclip", 336, 65, (0.1, 0.1), 224),
+        (VOC20, "sclip", 336, 40, (0, 0), 224),
+        (COCOStuff, "sclip", 448, 40, (0, 0), 224),
+        (VOC21, "resclip", 336, 40, (0.1, 0), 0),
+        (VOC20, "resclip", 336, 40, (0, 0), 0),
+        (COCOStuff, "resclip", 336, 40, (0, 0), 224),
+    ],
+)
+def test_published_protocols(module, name, short_side, logit_scale, thresholds, crop):
+    protocol = module(protocol=name).protocol
+    assert (protocol.short_side, protocol.logit_scale) == (short_side, logit_scale)
+    assert (protocol.prob_threshold, protocol.area_threshold) == thresholds
+    assert (protocol.crop, protocol.stride) == (crop, 112)
+
+
+def test_published_settings_of_resclip():
+    settings = {module: module().benchmark.resclip for module in (VOC21, VOC20, COCOStuff)}
+    assert [s.rcs for s in settings.values()] == [(2.0, 0.3), (2.0, 0.6), (2.0, 0.4)]
+    assert [s.sfr for s in settings.values()] == [(2.2, 0.7), (2.1, 0.6), (1.8, 0.7)]
+    assert [s.sfr_threshold for s in settings.values()] == [0.5, 0.1, 0.11]
 
 
 def test_names_stand_in_the_order_of_the_classes():

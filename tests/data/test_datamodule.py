@@ -45,10 +45,10 @@ def test_samples(tmp_path):
 
 def test_short_side_published_own_or_native(tmp_path):
     root = write_voc(tmp_path, 1)
-    assert VOC21().benchmark.short_side == 336
+    assert VOC21().protocol.short_side == 336
     assert ready(VOC21, root).dataset[0]["image"].shape == (3, 336, 448)
     native = ready(VOC21, root, short_side=0)
-    assert native.benchmark.short_side == 0
+    assert native.protocol.short_side == 0
     assert native.dataset[0]["image"].shape == (3, 48, 64)
 
 
