@@ -1,7 +1,10 @@
-"""What the benchmark scripts share: peak memory and a line about the machine."""
+"""What the benchmark scripts share: interleaved timing, peak memory and a line about the machine."""
 
 import gc
 import platform
+import statistics
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -40,6 +43,32 @@ class PeakMemory:
     def _status(field: str) -> int:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def compare(calls: dict[str, Callable[[], object]], device: torch.device, repeats: int) -> None:
+    """Print time and peak memory of every call, the first being what the others are compared with.
+
+    Times are medians of interleaved repeats in one process, because the speed of a machine drifts.
+    """
+    memory, seconds = {}, {name: [] for name in calls}
+    for name, call in calls.items():
+        call()
+        with PeakMemory(device) as peak:
+            call()
+        memory[name] = peak.bytes
+    for _ in range(repeats):
+        for name, call in calls.items():
+            started = time.perf_counter()
+            call()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds[name].append(time.perf_counter() - started)
+    print(machine(device))
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    base = next(iter(medians.values()))
+    print(f"{'':28}{'seconds':>9}{'ratio':>8}{'peak beyond weights':>22}")
+    for name, median in medians.items():
+        print(f"{name:28}{median:9.4f}{median / base:8.3f}{memory[name] / 2**20:18.0f} MiB")
 
 
 def machine(device: torch.device) -> str:

@@ -1,18 +1,16 @@
 """What everything around the vision tower costs: time and memory of `Segmentor.predict` against the tower alone.
 
 One 480 x 640 image at short side 448 (15 windows of 224 at stride 112), 171 classes, ViT-B/16 with random weights,
-float32. Times are interleaved in one process and the medians compared, because the machine's speed drifts.
+float32.
 
     python benchmarks/predict.py [--device cuda] [--repeats 5]
 """
 
 import argparse
-import statistics
-import time
 
 import torch
 import torch.nn.functional as F
-from measuring import PeakMemory, machine
+from measuring import compare
 
 from sclip_lightning.clip.loading import load_clip
 from sclip_lightning.clip.tower import VisionTower
@@ -44,26 +42,7 @@ def main() -> None:
         "predict": lambda: segmentor.predict(image, (480, 640)),
         "predict, both thresholds": lambda: thresholds.predict(image, (480, 640)),
     }
-    memory = {}
-    for name, call in calls.items():
-        with PeakMemory(device) as peak:
-            call()
-        memory[name] = peak.bytes
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(options.repeats):
-        for name, call in calls.items():
-            started = time.perf_counter()
-            call()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - started)
-
-    print(machine(device))
-    base = statistics.median(seconds["tower alone"])
-    print(f"{'':28}{'seconds':>9}{'ratio':>8}{'peak beyond weights':>22}")
-    for name, values in seconds.items():
-        median = statistics.median(values)
-        print(f"{name:28}{median:9.3f}{median / base:8.3f}{memory[name] / 2**20:18.0f} MiB")
+    compare(calls, device, options.repeats)
 
 
 if __name__ == "__main__":
