@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -9,15 +10,17 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from sclip_lightning.clip.attention import AttentionVariant
-from sclip_lightning.clip.loading import Clip, load_clip
+from sclip_lightning.clip.loading import Clip, fingerprint, load_clip
 from sclip_lightning.clip.text import TextBank, build_text_bank, cache_folder, resolve_templates
 from sclip_lightning.clip.tower import VisionTower
 from sclip_lightning.data import SegmentationDataModule
 from sclip_lightning.data.benchmark import ProtocolName
 from sclip_lightning.data.dataset import Sample
 from sclip_lightning.environment import describe_environment, peak_memory
+from sclip_lightning.errors import ConfigError
 from sclip_lightning.evaluation import Evaluation
 from sclip_lightning.head import Head
+from sclip_lightning.loftup import LogitUpsampler, UpsamplingMode, load_loftup
 from sclip_lightning.report import Results
 from sclip_lightning.resclip.feedback import SemanticFeedback, check_feedback
 from sclip_lightning.resclip.residual import ResidualAttention
@@ -52,10 +55,18 @@ class SegmentationModule(LightningModule):
         sfr: Switch on ResCLIP's semantic feedback, a second pass through the last block.
         sfr_weights: Its tau and lambda; null takes the benchmark's.
         sfr_threshold: Least probability of a first-pass label; null takes the benchmark's.
+        loftup: Switch on LoftUp, which gives the logits a finer grid.
+        loftup_weights: A local checkpoint, or owner/repository/file on the Hugging Face Hub. Null, random weights, is
+            accepted only together with random CLIP weights.
+        loftup_mode: affinity mixes the patches' logits by the likeness of upsampled features; direct compares the
+            upsampled features with the text, for which they were not trained.
+        loftup_scale: Positions per patch and axis, up to the patch size.
+        loftup_temperature: Factor on the likeness in affinity.
+        loftup_radius: Patches at most this far away take part in affinity; null for all.
 
     Raises:
-        ConfigError: A stride that leaves gaps, templates without a place for the name, or semantic feedback for an
-            attention without logits.
+        ConfigError: A stride that leaves gaps, templates without a place for the name, semantic feedback for an
+            attention without logits, or random LoftUp weights next to trained CLIP weights.
     """
 
     def __init__(
@@ -79,10 +90,22 @@ class SegmentationModule(LightningModule):
         sfr: bool = False,
         sfr_weights: tuple[float, float] | None = None,
         sfr_threshold: float | None = None,
+        loftup: bool = False,
+        loftup_weights: str | None = "haiwen/loftup-clip/pytorch_model.bin",
+        loftup_mode: UpsamplingMode = "affinity",
+        loftup_scale: int = 2,
+        loftup_temperature: float = 20.0,
+        loftup_radius: int | None = 2,
     ) -> None:
         super().__init__()
         if sfr:
             check_feedback(attention)
+        if loftup and loftup_weights is None and weights is not None:
+            msg = (
+                "--model.loftup_weights is null, which means random: next to trained CLIP weights the result would "
+                "look real and be worthless. Name LoftUp's checkpoint, or set --model.weights to null as well."
+            )
+            raise ConfigError(msg)
         self.save_hyperparameters(logger=False)
         self.templates = resolve_templates(templates)
         self.clip: Clip | None = None
@@ -105,6 +128,11 @@ class SegmentationModule(LightningModule):
             rcs = ResidualAttention(tau, lam, *options["rcs_layers"])
         visual = self.clip.model.visual
         self.tower = VisionTower(visual, options["attention"], options["residual"], options["gaussian_std"], rcs)
+        self.upsampler = None
+        if options["loftup"]:
+            network = load_loftup(options["loftup_weights"], dim=visual.proj.shape[1])
+            chosen = {name: options[f"loftup_{name}"] for name in ("mode", "scale", "temperature", "radius")}
+            self.upsampler = LogitUpsampler(network, **chosen)
 
     def on_test_start(self) -> None:
         """Embed the class names, put the segmentor together and start the clock."""
@@ -196,11 +224,21 @@ class SegmentationModule(LightningModule):
             **asdict(segmentor.head),
             "rcs": _describe(asdict(rcs)) if rcs else "off",
             "sfr": _describe(asdict(sfr)) if sfr else "off",
+            "loftup": self._describe_upsampler(),
             "architecture": self.clip.architecture,
             "weights": self.clip.weights,
             "weights_sha256": self.clip.fingerprint[:12],
             "precision": str(self.trainer.precision),
         }
+
+    def _describe_upsampler(self) -> str:
+        upsampler = self.upsampler
+        if upsampler is None:
+            return "off"
+        settings = {name: getattr(upsampler, name) for name in ("mode", "scale", "temperature", "radius")}
+        weights = self.hparams["loftup_weights"] or "untrained (random)"
+        digest = fingerprint(upsampler.network)[:12]
+        return _describe(settings | {"weights": f"{Path(weights).name} (sha256 {digest})"})
 
     def _all_devices(self, value: float) -> Tensor:
         """This device's value and those of all others, float64."""

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sclip_lightning.clip.tower import VisionTower
-from sclip_lightning.errors import DataError
+from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.head import Head
+from sclip_lightning.loftup import LogitUpsampler
 from sclip_lightning.merge import MergedLogits
 from sclip_lightning.resclip.feedback import SemanticFeedback, check_feedback
 from sclip_lightning.windows import check_sliding_window, cut_windows, window_grid
@@ -31,9 +32,11 @@ class Segmentor(nn.Module):
         stride: Distance between windows in pixels, at most ``crop``.
         window_batch_size: Most windows in one pass through the tower; it bounds memory.
         feedback: ResCLIP's SFR; None leaves it out.
+        upsampler: LoftUp on the logits; None leaves it out.
 
     Raises:
-        ConfigError: The stride is greater than the crop, or semantic feedback is asked for with ``maskclip``.
+        ConfigError: The stride is greater than the crop, or semantic feedback is asked for with ``maskclip``, or the
+            upsampler's grid is finer than the pixels.
     """
 
     queries: Tensor
@@ -49,11 +52,18 @@ class Segmentor(nn.Module):
         stride: int = 112,
         window_batch_size: int = 32,
         feedback: SemanticFeedback | None = None,
+        upsampler: LogitUpsampler | None = None,
     ) -> None:
         super().__init__()
         check_sliding_window(crop, stride)
         if feedback:
             check_feedback(tower.attention)
+        if upsampler and upsampler.scale > min(tower.patch_size):
+            msg = (
+                f"LoftUp cannot give {upsampler.scale} positions per patch of {min(tower.patch_size)} pixels: set "
+                "--model.loftup_scale to at most the patch size."
+            )
+            raise ConfigError(msg)
         self.tower = tower
         self.register_buffer("queries", queries.float(), persistent=False)
         self.register_buffer("query_classes", query_classes, persistent=False)
@@ -62,6 +72,7 @@ class Segmentor(nn.Module):
         self.stride = stride
         self.window_batch_size = window_batch_size
         self.feedback = feedback
+        self.upsampler = upsampler
 
     @torch.no_grad()
     def predict(self, images: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
@@ -104,19 +115,27 @@ class Segmentor(nn.Module):
             raise DataError(msg)
         windows = cut_windows(images, grid)
         chunks = windows.chunk(math.ceil(len(windows) / self.window_batch_size))
-        logits = torch.cat([self._patch_logits(chunk) for chunk in chunks])
+        logits = torch.cat([self._window_logits(chunk) for chunk in chunks])
+        if self.upsampler:
+            cells = (cells[0] * self.upsampler.scale, cells[1] * self.upsampler.scale)
         output_size = output_size or grid.image_size
         return [MergedLogits(image, grid, cells, output_size) for image in logits.split(len(grid))]
 
-    def _patch_logits(self, windows: Tensor) -> Tensor:
-        """Cosines of patches and queries; [B, 3, h, w] -> [B, patches, Q] float32."""
+    def _window_logits(self, windows: Tensor) -> Tensor:
+        """Cosines with all queries on each window's grid; [B, 3, H, W] -> [B, cells, Q] float32."""
         inputs = self.tower.trunk(windows)
         logits = self._cosines(self.tower.finish(inputs))
-        if self.feedback is None:
-            return logits
-        with torch.autocast(windows.device.type, enabled=False):
-            bias = self.feedback.bias(logits, windows.float(), inputs.grid, self.tower.patch_size)
-        return self._cosines(self.tower.finish(inputs, bias, self.feedback.gain))
+        if self.feedback:
+            with torch.autocast(windows.device.type, enabled=False):
+                bias = self.feedback.bias(logits, windows.float(), inputs.grid, self.tower.patch_size)
+            logits = self._cosines(self.tower.finish(inputs, bias, self.feedback.gain))
+        if self.upsampler:
+            (rows, columns), (height, width) = inputs.grid, self.tower.patch_size
+            features = self.tower.value_path(inputs)[:, 1:].mT.unflatten(2, inputs.grid)
+            covered = windows[..., : rows * height, : columns * width]
+            logits = self.upsampler(features, covered, logits.mT.unflatten(2, inputs.grid), self.queries)
+            logits = logits.flatten(2).mT
+        return logits
 
     def _cosines(self, tokens: Tensor) -> Tensor:
         """Tokens with the class token first, [B, 1 + patches, D] -> [B, patches, Q] float32."""

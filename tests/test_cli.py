@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from sclip_lightning.cli import main
 from sclip_lightning.configs import find_config, shipped_configs
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.loftup import load_loftup
 from tests.fake_data import write_coco_stuff, write_voc
 
 CONFIGS = sorted(str(path.relative_to(shipped_configs())) for path in shipped_configs().rglob("*.yaml"))
@@ -68,9 +69,10 @@ def load(folder):
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_every_shipped_config_runs(config, options, capsys):
+def test_every_shipped_config_runs(config, options, tmp_path, capsys):
+    torch.save(load_loftup(None, dim=16).state_dict(), tmp_path / "loftup.bin")
     base = [] if config == "baseline.yaml" else ["--config", "baseline.yaml"]
-    run("test", *base, "--config", config, *options)
+    run("test", *base, "--config", config, *options, f"--model.loftup_weights={tmp_path / 'loftup.bin'}")
     assert "mIoU" in capsys.readouterr().out
 
 
@@ -224,6 +226,20 @@ def test_more_processes_change_no_digit(options, tmp_path):
     assert four["performance"]["devices"] == "4 x cpu"
     panels = [sorted(Path(f"lightning_logs/VOC21/{devices}/panels").iterdir()) for devices in (1, 2, 4)]
     assert [[file.read_bytes() for file in files] for files in panels] == [[f.read_bytes() for f in panels[0]]] * 3
+
+
+def test_loftup(options, tmp_path, capsys, monkeypatch):
+    base = ["test", "--config", "baseline.yaml", "--config", "loftup.yaml", "--data", "VOC21", *options]
+    torch.save(load_loftup(None, dim=16).state_dict(), tmp_path / "loftup.bin")
+    run(*base, f"--model.loftup_weights={tmp_path / 'loftup.bin'}")
+    described = load("VOC21/baseline-loftup")["protocol"]["loftup"]
+    assert described.startswith("mode affinity, scale 2, temperature 20.0, radius 2, weights loftup.bin (sha256 ")
+
+    assert "worthless" in fails(capsys, *base, "--model.loftup_weights=null")
+    torch.save(load_loftup(None, dim=20).state_dict(), tmp_path / "wide.bin")
+    assert "has shape" in fails(capsys, *base, f"--model.loftup_weights={tmp_path / 'wide.bin'}")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: (_ for _ in ()).throw(OSError("offline")))
+    assert "haiwen/loftup-clip" in fails(capsys, *base)
 
 
 # Bad input

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from sclip_lightning.errors import CheckpointError
 
-__all__ = ["Clip", "load_clip"]
+__all__ = ["Clip", "fingerprint", "load_clip"]
 
 #: Entries of OpenAI's archives that describe the model and are no parameters.
 _METADATA = {"input_resolution", "context_length", "vocab_size"}
@@ -72,7 +72,7 @@ def load_clip(architecture: str = "ViT-B-16-quickgelu", weights: str | None = "o
     _check_finite(model, description)
     model.eval().requires_grad_(False)
     tokenizer = open_clip.get_tokenizer(architecture)
-    return Clip(model, tokenizer, architecture, description, _fingerprint(model))
+    return Clip(model, tokenizer, architecture, description, fingerprint(model))
 
 
 def _create(architecture: str, tag: str | None) -> nn.Module:
@@ -195,11 +195,12 @@ def _check_finite(model: nn.Module, description: str) -> None:
         raise CheckpointError(msg)
 
 
-def _fingerprint(model: nn.Module) -> str:
+def fingerprint(model: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers, hexadecimal."""
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(value.contiguous().numpy())
+        digest.update(value.cpu().contiguous().numpy())
     return digest.hexdigest()
 
 

@@ -150,6 +150,16 @@ class VisionTower(nn.Module):
             x = y
         return self.visual.ln_post(x) @ self.visual.proj
 
+    def value_path(self, inputs: LastInput) -> Tensor:
+        """The last block's values alone, projected into the text space, whatever the tower's attention is.
+
+        No attention, residual or MLP: the features that LoftUp's authors (ICCV 2025) feed their CLIP upsampler with.
+
+        Returns:
+            As :meth:`forward`.
+        """
+        return self.visual.ln_post(merge_heads(self.blocks[-1].attn, inputs.v)) @ self.visual.proj
+
     @property
     def blocks(self) -> Any:
         """The transformer's residual blocks, first to last."""

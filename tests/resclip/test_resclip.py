@@ -70,7 +70,7 @@ def test_crop_matches_the_recording(resclip_golden, resclip_image, build, attent
     key = f"crop/{key_of(attention, residual, mode)}"
     tokens = two_passes(segmentor, crop)[0]
     torch.testing.assert_close(tokens, torch.from_numpy(golden[f"{key}/features"]), atol=FEATURES, rtol=0)
-    logits = segmentor._patch_logits(crop)[0].T.reshape(8, 14, 14)
+    logits = segmentor._window_logits(crop)[0].T.reshape(8, 14, 14)
     torch.testing.assert_close(logits, torch.from_numpy(golden[f"{key}/patch_logits"]), atol=LOGITS, rtol=0)
 
 
@@ -104,7 +104,7 @@ def test_slide_matches_the_recording(resclip_golden, resclip_image, build, atten
 def test_settings_of_every_benchmark(resclip_golden, resclip_image, build, name, threshold, rcs, sfr):
     _, golden = resclip_golden
     segmentor = build(rcs=ResidualAttention(*rcs), sfr=SemanticFeedback(*sfr, threshold))
-    logits = segmentor._patch_logits(resclip_image[..., 56:280, 112:336])[0].T.reshape(8, 14, 14)
+    logits = segmentor._window_logits(resclip_image[..., 56:280, 112:336])[0].T.reshape(8, 14, 14)
     recorded = torch.from_numpy(golden[f"crop_hp/{name}/patch_logits"])
     torch.testing.assert_close(logits, recorded, atol=LOGITS, rtol=0)
 
@@ -115,7 +115,7 @@ def test_settings_of_every_benchmark(resclip_golden, resclip_image, build, name,
 def test_other_settings(resclip_golden, resclip_image, build, name, std, sight):
     _, golden = resclip_golden
     sfr = SemanticFeedback(1.8, 0.7, 0.25, gaussian_std=std, line_of_sight=sight)
-    logits = build(sfr=sfr, std=std)._patch_logits(resclip_image[..., 56:280, 112:336])[0].T.reshape(8, 14, 14)
+    logits = build(sfr=sfr, std=std)._window_logits(resclip_image[..., 56:280, 112:336])[0].T.reshape(8, 14, 14)
     recorded = torch.from_numpy(golden[f"crop_opt/{name}/patch_logits"])
     torch.testing.assert_close(logits, recorded, atol=LOGITS, rtol=0)
 
@@ -126,7 +126,7 @@ def test_whole_image_matches_the_recording(resclip_golden, resclip_image, build,
     variant, mode = key.split("/")
     attention, arch = variant.split("_", 1)
     segmentor = build(attention, arch == "w_resi", *MODES[mode])
-    logits = segmentor._patch_logits(resclip_image)[0].T.reshape(8, 21, 28)
+    logits = segmentor._window_logits(resclip_image)[0].T.reshape(8, 21, 28)
     torch.testing.assert_close(logits, torch.from_numpy(golden[f"whole/{key}/patch_logits"]), atol=LOGITS, rtol=0)
 
 
@@ -173,20 +173,20 @@ def test_source_attention_matches_the_recording(resclip_golden, resclip_image, b
 def test_each_switch_changes_the_output(resclip_image, build, attention):
     crop = resclip_image[..., :96, :96]
     residual = None
-    base = build(attention, residual, None, None)._patch_logits(crop)
-    rcs = build(attention, residual, RCS, None)._patch_logits(crop)
+    base = build(attention, residual, None, None)._window_logits(crop)
+    rcs = build(attention, residual, RCS, None)._window_logits(crop)
     assert (base - rcs).abs().max() > 1e-4
     if attention != "maskclip":
-        sfr = build(attention, residual, None, SFR)._patch_logits(crop)
-        both = build(attention, residual, RCS, SFR)._patch_logits(crop)
+        sfr = build(attention, residual, None, SFR)._window_logits(crop)
+        both = build(attention, residual, RCS, SFR)._window_logits(crop)
         assert (base - sfr).abs().max() > 1e-4
         assert (both - sfr).abs().max() > 1e-4
 
 
 def test_neutral_settings_are_the_base(resclip_image, build):
     crop = resclip_image[..., :96, :96]
-    base = build(rcs=None, sfr=None)._patch_logits(crop)
-    neutral = build(rcs=ResidualAttention(1.0, 0.0), sfr=SemanticFeedback(1.0, 0.0, 0.25))._patch_logits(crop)
+    base = build(rcs=None, sfr=None)._window_logits(crop)
+    neutral = build(rcs=ResidualAttention(1.0, 0.0), sfr=SemanticFeedback(1.0, 0.0, 0.25))._window_logits(crop)
     torch.testing.assert_close(neutral, base, atol=1e-6, rtol=0)
 
 
@@ -218,6 +218,6 @@ def test_unit_vectors_of_the_first_pass(resclip_golden, resclip_image, build):
     segmentor = build()
     crop = resclip_image[..., 56:280, 112:336]
     first = segmentor._cosines(segmentor.tower.finish(segmentor.tower.trunk(crop)))
-    alone = build(sfr=None)._patch_logits(crop)
+    alone = build(sfr=None)._window_logits(crop)
     assert torch.equal(first, alone)
-    assert F.cosine_similarity(first.flatten(), build()._patch_logits(crop).flatten(), dim=0) < 0.9999
+    assert F.cosine_similarity(first.flatten(), build()._window_logits(crop).flatten(), dim=0) < 0.9999
