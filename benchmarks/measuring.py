@@ -1,5 +1,6 @@
 """What the benchmark scripts share: interleaved timing, peak memory and a line about the machine."""
 
+import ctypes
 import gc
 import platform
 import statistics
@@ -27,6 +28,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self.device)
             self._before = torch.cuda.memory_allocated(self.device)
         else:
+            ctypes.CDLL(None).malloc_trim(0)  # what earlier calls have freed must not hide what this one takes
             Path("/proc/self/clear_refs").write_text("5")
             self._before = self._status("VmRSS")
         return self

@@ -49,18 +49,32 @@ class Head:
             return labels
         return self._label(merged, query_classes, self.prob_threshold, excluded=small[query_classes])
 
-    def probabilities(self, merged: MergedLogits, query_classes: Tensor) -> Tensor:
+    def probabilities(self, logits: Tensor, query_classes: Tensor) -> Tensor:
         """Probability of every class at every pixel, before area filter and threshold.
 
         The maximum over a class's synonyms, not their sum: with synonyms the classes need not add up to 1.
 
+        Args:
+            logits: [Q, H, W] float32.
+            query_classes: [Q] int64.
+
         Returns:
             [C, H, W] float32 in [0, 1].
         """
-        queries = (merged.full() * self.logit_scale).softmax(dim=0)
-        classes = torch.zeros(int(query_classes.max()) + 1, *merged.output_size, device=queries.device)
+        queries = (logits * self.logit_scale).softmax(dim=0)
+        if len(queries) == int(query_classes.max()) + 1:
+            return queries
+        classes = queries.new_zeros(int(query_classes.max()) + 1, *queries.shape[1:])
         index = query_classes[:, None, None].expand_as(queries)
         return classes.scatter_reduce_(0, index, queries, "amax")
+
+    def labels_from_probabilities(self, probabilities: Tensor) -> Tensor:
+        """Area filter, arg-max and threshold on [C, H, W] probabilities, as :meth:`labels` does; [H, W] int64."""
+        confidence, labels = probabilities.max(dim=0)
+        if self.area_threshold > 0:
+            small = self._is_small(labels, len(probabilities))
+            confidence, labels = probabilities.masked_fill(small[:, None, None], 0).max(dim=0)
+        return labels.masked_fill(confidence < self.prob_threshold, 0)
 
     def _label(
         self, merged: MergedLogits, query_classes: Tensor, prob_threshold: float, excluded: Tensor | None = None

@@ -21,6 +21,8 @@ from sclip_lightning.errors import ConfigError
 from sclip_lightning.evaluation import Evaluation
 from sclip_lightning.head import Head
 from sclip_lightning.loftup import LogitUpsampler, UpsamplingMode, load_loftup
+from sclip_lightning.refine import Refiner
+from sclip_lightning.refine.base import check_order
 from sclip_lightning.report import Results
 from sclip_lightning.resclip.feedback import SemanticFeedback, check_feedback
 from sclip_lightning.resclip.residual import ResidualAttention
@@ -63,10 +65,12 @@ class SegmentationModule(LightningModule):
         loftup_scale: Positions per patch and axis, up to the patch size.
         loftup_temperature: Factor on the likeness in affinity.
         loftup_radius: Patches at most this far away take part in affinity; null for all.
+        refiners: Boundary refiners in the order they are applied: PAMR, DenseCRF, Bilateral.
 
     Raises:
         ConfigError: A stride that leaves gaps, templates without a place for the name, semantic feedback for an
-            attention without logits, or random LoftUp weights next to trained CLIP weights.
+            attention without logits, random LoftUp weights next to trained CLIP weights, or refiners in an order
+            that cannot be.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class SegmentationModule(LightningModule):
         loftup_scale: int = 2,
         loftup_temperature: float = 20.0,
         loftup_radius: int | None = 2,
+        refiners: list[Refiner] | None = None,
     ) -> None:
         super().__init__()
         if sfr:
@@ -106,7 +111,9 @@ class SegmentationModule(LightningModule):
                 "look real and be worthless. Name LoftUp's checkpoint, or set --model.weights to null as well."
             )
             raise ConfigError(msg)
-        self.save_hyperparameters(logger=False)
+        self.refiners = refiners or []
+        check_order(self.refiners)
+        self.save_hyperparameters(logger=False, ignore="refiners")
         self.templates = resolve_templates(templates)
         self.clip: Clip | None = None
         self.results: Results | None = None
@@ -152,7 +159,7 @@ class SegmentationModule(LightningModule):
             if not self.datamodule.owns(sample["index"]):
                 continue  # a rank without images runs along on a borrowed one
             height, width = sample["mask"].shape
-            prediction = self.segmentor.predict(sample["image"][None], (height, width))[0]
+            prediction = self.segmentor.predict(sample["image"][None], (height, width), sample["rgb"][None])[0]
             self.evaluation.update(prediction, sample["mask"])
             predictions[sample["id"]] = prediction
         return predictions
@@ -225,6 +232,7 @@ class SegmentationModule(LightningModule):
             "rcs": _describe(asdict(rcs)) if rcs else "off",
             "sfr": _describe(asdict(sfr)) if sfr else "off",
             "loftup": self._describe_upsampler(),
+            "refiners": "; ".join(map(str, self.refiners)) or "off",
             "architecture": self.clip.architecture,
             "weights": self.clip.weights,
             "weights_sha256": self.clip.fingerprint[:12],

@@ -1,6 +1,7 @@
 """The SCLIP segmentor: images in, labels out, without Lightning."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.head import Head
 from sclip_lightning.loftup import LogitUpsampler
 from sclip_lightning.merge import MergedLogits
+from sclip_lightning.refine.base import Refiner, check_order
 from sclip_lightning.resclip.feedback import SemanticFeedback, check_feedback
 from sclip_lightning.windows import check_sliding_window, cut_windows, window_grid
 
@@ -33,10 +35,11 @@ class Segmentor(nn.Module):
         window_batch_size: Most windows in one pass through the tower; it bounds memory.
         feedback: ResCLIP's SFR; None leaves it out.
         upsampler: LoftUp on the logits; None leaves it out.
+        refiners: Applied in order to the maps at the output size, which then exist whole.
 
     Raises:
-        ConfigError: The stride is greater than the crop, or semantic feedback is asked for with ``maskclip``, or the
-            upsampler's grid is finer than the pixels.
+        ConfigError: The stride is greater than the crop, or semantic feedback is asked for with ``maskclip``, the
+            upsampler's grid is finer than the pixels, or a refiner of logits follows one of probabilities.
     """
 
     queries: Tensor
@@ -53,6 +56,7 @@ class Segmentor(nn.Module):
         window_batch_size: int = 32,
         feedback: SemanticFeedback | None = None,
         upsampler: LogitUpsampler | None = None,
+        refiners: Sequence[Refiner] = (),
     ) -> None:
         super().__init__()
         check_sliding_window(crop, stride)
@@ -73,14 +77,17 @@ class Segmentor(nn.Module):
         self.window_batch_size = window_batch_size
         self.feedback = feedback
         self.upsampler = upsampler
+        check_order(refiners)
+        self.refiners = refiners
 
     @torch.no_grad()
-    def predict(self, images: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
+    def predict(self, images: Tensor, output_size: tuple[int, int] | None = None, rgb: Tensor | None = None) -> Tensor:
         """Label every pixel of a batch of images of one size.
 
         Args:
             images: [B, 3, H, W] float32, normalised as CLIP expects.
             output_size: (H_out, W_out) of the labels in pixels; the images' own size by default.
+            rgb: [B, 3, H_out, W_out] uint8, the same images; only refiners of probabilities need them.
 
         Returns:
             [B, H_out, W_out] int64 class labels.
@@ -88,17 +95,38 @@ class Segmentor(nn.Module):
         Raises:
             DataError: The images are smaller than one patch.
         """
+        if self.refiners:
+            refined = self.probabilities(images, output_size, rgb)
+            return torch.stack([self.head.labels_from_probabilities(maps) for maps in refined])
         return torch.stack([self.head.labels(m, self.query_classes) for m in self.merged_logits(images, output_size)])
 
     @torch.no_grad()
-    def probabilities(self, images: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
-        """Class probabilities [B, C, H_out, W_out] float32 before thresholds; arguments as :meth:`predict`."""
-        merged = self.merged_logits(images, output_size)
-        return torch.stack([self.head.probabilities(m, self.query_classes) for m in merged])
+    def probabilities(
+        self, images: Tensor, output_size: tuple[int, int] | None = None, rgb: Tensor | None = None
+    ) -> Tensor:
+        """Refined class probabilities [B, C, H_out, W_out] float32, before thresholds; arguments as :meth:`predict`."""
+        if rgb is None and any(refiner.works_on == "probabilities" for refiner in self.refiners):
+            msg = (
+                "Refiners of probabilities are guided by the image itself: pass it as rgb, [B, 3, H_out, W_out] uint8."
+            )
+            raise ValueError(msg)
+        probabilities = []
+        for i, merged in enumerate(self.merged_logits(images, output_size)):
+            maps = merged.full()
+            with torch.autocast(images.device.type, enabled=False):
+                for refiner in self.refiners:
+                    if refiner.works_on == "logits":
+                        maps = refiner(maps, images[i])
+                maps = self.head.probabilities(maps, self.query_classes)
+                for refiner in self.refiners:
+                    if refiner.works_on == "probabilities" and rgb is not None:
+                        maps = refiner(maps, rgb[i])
+            probabilities.append(maps)
+        return torch.stack(probabilities)
 
     @torch.no_grad()
     def logits(self, images: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
-        """Cosine similarities [B, Q, H_out, W_out] float32 with every query; arguments as :meth:`predict`."""
+        """Cosines [B, Q, H_out, W_out] float32 with every query, not refined; arguments as :meth:`predict`."""
         return torch.stack([m.full() for m in self.merged_logits(images, output_size)])
 
     @torch.no_grad()

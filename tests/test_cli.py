@@ -242,6 +242,22 @@ def test_loftup(options, tmp_path, capsys, monkeypatch):
     assert "haiwen/loftup-clip" in fails(capsys, *base)
 
 
+def test_refiners(options, capsys):
+    base = ["test", "--config", "baseline.yaml", "--data", "VOC21", *options]
+    run(*base)
+    run(*base, "--config", "densecrf.yaml")
+    run(*base, "--name=pamr", "--model.refiners=[{class_path: PAMR, init_args: {iterations: 2}}]")
+    run(*base, "--name=two", "--model.refiners+=PAMR", "--model.refiners+=Bilateral")
+    runs = {name: load(f"VOC21/{name}") for name in ("baseline", "baseline-densecrf", "pamr", "two")}
+    assert runs["baseline"]["protocol"]["refiners"] == "off"
+    assert runs["baseline-densecrf"]["protocol"]["refiners"].startswith("DenseCRF(iterations=10, gaussian_sxy=3")
+    assert "ran='torch'" in runs["baseline-densecrf"]["protocol"]["refiners"]
+    assert runs["pamr"]["protocol"]["refiners"] == "PAMR(iterations=2, dilations=(8, 16))"
+    assert runs["two"]["protocol"]["refiners"].count(";") == 1
+    assert len({json.dumps(result["classes"]) for result in runs.values()}) == 4
+    assert "Reorder" in fails(capsys, *base, "--model.refiners+=DenseCRF", "--model.refiners+=PAMR")
+
+
 # Bad input
 
 

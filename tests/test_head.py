@@ -40,6 +40,8 @@ def test_labels_equal_the_published_steps(logit_scale, prob_threshold, area_thre
     for seed in range(3):
         merged = merged_logits(seed)
         assert torch.equal(head.labels(merged, CLASSES), published(merged, head))
+        probabilities = head.probabilities(merged.full(), CLASSES)
+        assert torch.equal(head.labels_from_probabilities(probabilities), published(merged, head))
 
 
 def test_options_matter_here():
@@ -55,7 +57,7 @@ def test_probabilities_take_the_best_synonym():
     merged = merged_logits()
     queries = (merged.full() * 40).softmax(dim=0)
     expected = torch.stack([queries[:3].amax(0), queries[3], queries[4:6].amax(0), queries[6]])
-    torch.testing.assert_close(Head(40.0).probabilities(merged, CLASSES), expected)
+    torch.testing.assert_close(Head(40.0).probabilities(merged.full(), CLASSES), expected)
 
 
 def test_large_scales_do_not_overflow():

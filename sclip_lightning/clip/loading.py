@@ -68,7 +68,7 @@ def load_clip(architecture: str = "ViT-B-16-quickgelu", weights: str | None = "o
         _fit(model, _read_state_dict(path), path)
         description = path.name
     else:
-        description = tag
+        description = "those in the folder" if architecture.startswith("local-dir:") else tag
     _check_finite(model, description)
     model.eval().requires_grad_(False)
     tokenizer = open_clip.get_tokenizer(architecture)

@@ -7,13 +7,40 @@ never exists.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["pamr", "pamr_weights", "smooth"]
+from sclip_lightning.refine.base import Refiner
+
+__all__ = ["PAMR", "pamr", "pamr_weights", "smooth"]
+
+#: Values computed at once on the CPU, 1 MiB: larger pieces of memory come fresh from the system every time, and making
+#: their pages costs as much as the arithmetic.
+CPU_BLOCK = 2**18
+
+
+@dataclass(frozen=True)
+class PAMR(Refiner):
+    """Refines logits by :func:`pamr`.
+
+    Args:
+        iterations: How often to average.
+        dilations: Distances of the neighbours in pixels.
+    """
+
+    works_on = "logits"
+
+    iterations: int = 10
+    dilations: tuple[int, ...] = (8, 16)
+
+    def __call__(self, maps: Tensor, image: Tensor) -> Tensor:
+        """Refine [C, H, W] float32 logits by the [3, h, w] float32 network input, resized to (H, W)."""
+        guide = F.interpolate(image[None].float(), maps.shape[1:], mode="bilinear", align_corners=False)
+        return pamr(maps[None], guide, self.iterations, self.dilations)[0]
 
 
 def pamr(logits: Tensor, image: Tensor, iterations: int = 10, dilations: Sequence[int] = (8, 16)) -> Tensor:
@@ -69,6 +96,7 @@ def pamr_weights(image: Tensor, dilations: Sequence[int] = (8, 16)) -> tuple[Ten
     return (within + first[:, None, None]).flatten(0, 1), weights.flatten(0, 1)
 
 
+@torch.no_grad()
 def smooth(rows: Tensor, neighbours: Tensor, weights: Tensor, iterations: int) -> Tensor:
     """Replace every row by the weighted sum of its neighbours' rows, again and again.
 
@@ -81,8 +109,13 @@ def smooth(rows: Tensor, neighbours: Tensor, weights: Tensor, iterations: int) -
     Returns:
         [N, C] float32.
     """
-    for _ in range(iterations):
-        rows = F.embedding_bag(neighbours, rows, mode="sum", per_sample_weights=weights)
+    block = CPU_BLOCK // rows.shape[1] + 1 if rows.device.type == "cpu" else len(rows)
+    buffers = [torch.empty_like(rows) for _ in range(min(iterations, 2))]
+    for i in range(iterations):
+        out = buffers[i % 2]
+        for some, near, share in zip(out.split(block), neighbours.split(block), weights.split(block), strict=True):
+            some.copy_(F.embedding_bag(near, rows, mode="sum", per_sample_weights=share))
+        rows = out
     return rows
 
 

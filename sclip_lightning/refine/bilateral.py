@@ -1,0 +1,56 @@
+"""Joint bilateral filtering of probabilities guided by the image."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sclip_lightning.refine.base import Refiner
+from sclip_lightning.refine.features import Widths, image_features
+from sclip_lightning.refine.permutohedral import PermutohedralLattice
+
+__all__ = ["Bilateral", "bilateral"]
+
+
+@dataclass(frozen=True)
+class Bilateral(Refiner):
+    """Smooth class probabilities along the image's edges; see :func:`bilateral`.
+
+    Args:
+        sxy: Standard deviation in pixels, or [x, y].
+        srgb: Standard deviation in grey levels 0..255, or [r, g, b].
+    """
+
+    works_on = "probabilities"
+
+    sxy: Widths = 10
+    srgb: Widths = 13
+
+    def __call__(self, maps: Tensor, image: Tensor) -> Tensor:
+        """Filter [C, H, W] float32 probabilities of a [3, H, W] uint8 RGB image; returns [C, H, W] float32."""
+        return bilateral(maps, image, self.sxy, self.srgb)
+
+
+@torch.no_grad()
+def bilateral(probabilities: Tensor, image: Tensor, sxy: Widths = 10, srgb: Widths = 13) -> Tensor:
+    """Average every pixel's probabilities over pixels that are near in place and in colour.
+
+    The joint bilateral filter with Gaussian weights, on the permutohedral lattice: its time does not depend on the
+    widths. The lattice makes the weights only roughly Gaussian, but they are positive and add up to 1.
+
+    Args:
+        probabilities: [C, H, W] float32.
+        image: [3, H, W] uint8 RGB, on the same device.
+        sxy: Standard deviation in pixels, or [x, y].
+        srgb: Standard deviation in grey levels 0..255, or [r, g, b].
+
+    Returns:
+        [C, H, W] float32 within the range of the class's probabilities.
+
+    Raises:
+        ConfigError: Widths so small that the lattice cannot be numbered.
+    """
+    lattice = PermutohedralLattice(image_features(image, sxy, srgb))
+    # The lattice normalises on both sides; undone before it and repeated after it, it is all done after it.
+    filtered = lattice.filter(probabilities.float().flatten(1).T / lattice.norm) * lattice.norm
+    return filtered.T.unflatten(1, probabilities.shape[1:])
