@@ -243,12 +243,12 @@ def test_loftup(options, tmp_path, capsys, monkeypatch):
 
 
 def test_refiners(options, capsys):
-    base = ["test", "--config", "baseline.yaml", "--data", "VOC21", *options]
+    base = ["test", "--config", "baseline.yaml", "--data", "COCOStuff", *options]
     run(*base)
     run(*base, "--config", "densecrf.yaml")
     run(*base, "--name=pamr", "--model.refiners=[{class_path: PAMR, init_args: {iterations: 2}}]")
     run(*base, "--name=two", "--model.refiners+=PAMR", "--model.refiners+=Bilateral")
-    runs = {name: load(f"VOC21/{name}") for name in ("baseline", "baseline-densecrf", "pamr", "two")}
+    runs = {name: load(f"COCOStuff/{name}") for name in ("baseline", "baseline-densecrf", "pamr", "two")}
     assert runs["baseline"]["protocol"]["refiners"] == "off"
     assert runs["baseline-densecrf"]["protocol"]["refiners"].startswith("DenseCRF(iterations=10, gaussian_sxy=3")
     assert "ran='torch'" in runs["baseline-densecrf"]["protocol"]["refiners"]
