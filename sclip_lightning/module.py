@@ -1,8 +1,7 @@
 """The LightningModule: wires data, segmentor and scores, and does nothing else."""
 
 import time
-from dataclasses import asdict, fields
-from pathlib import Path
+from dataclasses import fields
 from typing import Any, cast
 
 import torch
@@ -10,7 +9,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from sclip_lightning.clip.attention import AttentionVariant
-from sclip_lightning.clip.loading import Clip, fingerprint, load_clip
+from sclip_lightning.clip.loading import Clip, load_clip
 from sclip_lightning.clip.text import TextBank, build_text_bank, cache_folder, resolve_templates
 from sclip_lightning.clip.tower import VisionTower
 from sclip_lightning.data import SegmentationDataModule
@@ -21,6 +20,7 @@ from sclip_lightning.errors import ConfigError
 from sclip_lightning.evaluation import Evaluation
 from sclip_lightning.head import Head
 from sclip_lightning.loftup import LogitUpsampler, UpsamplingMode, load_loftup
+from sclip_lightning.protocol import describe_segmentor
 from sclip_lightning.refine import Refiner
 from sclip_lightning.refine.base import check_order
 from sclip_lightning.report import Results
@@ -194,8 +194,18 @@ class SegmentationModule(LightningModule):
             tau, lam = self._given("sfr_weights", resclip.sfr)
             threshold = self._given("sfr_threshold", resclip.sfr_threshold)
             feedback = SemanticFeedback(tau, lam, threshold, head.logit_scale, options["gaussian_std"])
-        batch = options["window_batch_size"]
-        return Segmentor(self.tower, bank.queries, bank.query_classes, head, self.crop, self.stride, batch, feedback)
+        return Segmentor(
+            self.tower,
+            bank.queries,
+            bank.query_classes,
+            head,
+            crop=self.crop,
+            stride=self.stride,
+            window_batch_size=options["window_batch_size"],
+            feedback=feedback,
+            upsampler=self.upsampler,
+            refiners=self.refiners,
+        )
 
     def _given(self, name: str, published: Any) -> Any:
         """An option as given, or what is published for the benchmark where it is null."""
@@ -213,40 +223,20 @@ class SegmentationModule(LightningModule):
     def _protocol(self, images: int) -> dict[str, Any]:
         """Everything the scores depend on."""
         assert self.clip is not None
-        benchmark, segmentor = self.datamodule.benchmark, self.segmentor
-        templates = self.hparams["templates"]
-        rcs, sfr = self.tower.residual_attention, segmentor.feedback
+        benchmark, templates = self.datamodule.benchmark, self.hparams["templates"]
         return {
             "images": f"{images} of {self.datamodule.split_size}",
             "classes": len(benchmark.classes),
             "class_file": benchmark.class_file,
             "class_file_sha256": benchmark.class_file_sha256[:12],
-            "names": len(segmentor.queries),
             "templates": templates if isinstance(templates, str) else " | ".join(templates),
             "short_side": self.datamodule.protocol.short_side,
-            "crop": segmentor.crop or "whole image",
-            "stride": segmentor.stride if segmentor.crop else "-",
-            "attention": self.tower.attention,
-            "residual": self.tower.residual,
-            **asdict(segmentor.head),
-            "rcs": _describe(asdict(rcs)) if rcs else "off",
-            "sfr": _describe(asdict(sfr)) if sfr else "off",
-            "loftup": self._describe_upsampler(),
-            "refiners": "; ".join(map(str, self.refiners)) or "off",
+            **describe_segmentor(self.segmentor),
             "architecture": self.clip.architecture,
             "weights": self.clip.weights,
             "weights_sha256": self.clip.fingerprint[:12],
             "precision": str(self.trainer.precision),
         }
-
-    def _describe_upsampler(self) -> str:
-        upsampler = self.upsampler
-        if upsampler is None:
-            return "off"
-        settings = {name: getattr(upsampler, name) for name in ("mode", "scale", "temperature", "radius")}
-        weights = self.hparams["loftup_weights"] or "untrained (random)"
-        digest = fingerprint(upsampler.network)[:12]
-        return _describe(settings | {"weights": f"{Path(weights).name} (sha256 {digest})"})
 
     def _all_devices(self, value: float) -> Tensor:
         """This device's value and those of all others, float64."""
@@ -256,7 +246,3 @@ class SegmentationModule(LightningModule):
     def datamodule(self) -> SegmentationDataModule:
         """The data module of the running test."""
         return self.trainer.datamodule  # type: ignore[attr-defined]
-
-
-def _describe(settings: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in settings.items())

@@ -229,11 +229,13 @@ def test_more_processes_change_no_digit(options, tmp_path):
 
 
 def test_loftup(options, tmp_path, capsys, monkeypatch):
-    base = ["test", "--config", "baseline.yaml", "--config", "loftup.yaml", "--data", "VOC21", *options]
+    base = ["test", "--config", "baseline.yaml", "--config", "loftup.yaml", "--data", "COCOStuff", *options]
     torch.save(load_loftup(None, dim=16).state_dict(), tmp_path / "loftup.bin")
     run(*base, f"--model.loftup_weights={tmp_path / 'loftup.bin'}")
-    described = load("VOC21/baseline-loftup")["protocol"]["loftup"]
-    assert described.startswith("mode affinity, scale 2, temperature 20.0, radius 2, weights loftup.bin (sha256 ")
+    described = load("COCOStuff/baseline-loftup")["protocol"]["loftup"]
+    assert described.startswith("mode affinity, scale 2, temperature 20.0, radius 2, weights sha256 ")
+    run(*base, "--name=off", "--model.loftup=false")
+    assert load("COCOStuff/off")["classes"] != load("COCOStuff/baseline-loftup")["classes"]
 
     assert "worthless" in fails(capsys, *base, "--model.loftup_weights=null")
     torch.save(load_loftup(None, dim=20).state_dict(), tmp_path / "wide.bin")
