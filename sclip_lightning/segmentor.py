@@ -38,8 +38,9 @@ class Segmentor(nn.Module):
         refiners: Applied in order to the maps at the output size, which then exist whole.
 
     Raises:
-        ConfigError: The stride is greater than the crop, or semantic feedback is asked for with ``maskclip``, the
-            upsampler's grid is finer than the pixels, or a refiner of logits follows one of probabilities.
+        ConfigError: The stride is greater than the crop, no window may pass at a time, semantic feedback is asked for
+            with ``maskclip``, the upsampler's grid is finer than the pixels, or a refiner of logits follows one of
+            probabilities.
     """
 
     queries: Tensor
@@ -60,6 +61,10 @@ class Segmentor(nn.Module):
     ) -> None:
         super().__init__()
         check_sliding_window(crop, stride)
+        check_order(refiners)
+        if window_batch_size < 1:
+            msg = f"--model.window_batch_size is {window_batch_size}; at least one window must pass at a time."
+            raise ConfigError(msg)
         if feedback:
             check_feedback(tower.attention)
         if upsampler and upsampler.scale > min(tower.patch_size):
@@ -77,7 +82,6 @@ class Segmentor(nn.Module):
         self.window_batch_size = window_batch_size
         self.feedback = feedback
         self.upsampler = upsampler
-        check_order(refiners)
         self.refiners = refiners
 
     @torch.no_grad()

@@ -107,6 +107,8 @@ def test_image_below_one_patch_is_refused(build, image):
         build().predict(image[..., :8, :300])
 
 
-def test_stride_above_crop_is_refused(build):
+def test_numbers_that_cannot_work_are_refused(build):
     with pytest.raises(ConfigError, match="stride"):
         build(crop=112, stride=113)
+    with pytest.raises(ConfigError, match="window_batch_size"):
+        build(window_batch_size=0)
