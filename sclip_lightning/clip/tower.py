@@ -114,7 +114,7 @@ class VisionTower(nn.Module):
         for layer, block in enumerate(self.blocks[:-1], start=1):
             q, k, v = project_qkv(block.attn, block.ln_1(x))
             if rcs and rcs.first_layer <= layer <= rcs.last_layer:
-                sources.append((q, k))
+                sources.append((q.contiguous(), k.contiguous()))  # copies: the values packed beside them are freed
             x = x + block.ls_1(merge_heads(block.attn, attend("vanilla", q, k, v)))
             x = x + block.ls_2(block.mlp(block.ln_2(x)))
         last = self.blocks[-1]

@@ -123,7 +123,7 @@ def dense_crf(
         bilateral_sxy: Standard deviation of the appearance kernel in pixels, or [x, y] ...
         bilateral_srgb: ... and in grey levels 0..255, or [r, g, b].
         bilateral_compat: Weight of the appearance kernel.
-        prune: Classes that nowhere exceed this probability, nor half of a pixel's best, cannot win: they become one
+        prune: Classes that nowhere exceed this probability, nor a quarter of a pixel's best, do not win: they become one
             class without messages, whose marginal they share as they share its probability. 0 or None: every class
             takes part.
 
@@ -168,11 +168,11 @@ def dense_crf(
 
 
 def _contenders(probabilities: Tensor, prune: float, blocks: list[slice]) -> Tensor:
-    """[C] bool, the classes that can win: somewhere more probable than ``prune`` or half of the best class."""
+    """[C] bool, the classes that can win: somewhere more probable than ``prune`` or a quarter of the best class."""
     contends = torch.zeros(len(probabilities), dtype=torch.bool, device=probabilities.device)
     for block in blocks:
         pixels = probabilities[:, block]
-        contends |= (pixels >= (pixels.amax(dim=0) / 2).clamp(max=prune)).any(dim=1)
+        contends |= (pixels >= (pixels.amax(dim=0) / 4).clamp(max=prune)).any(dim=1)
     return contends
 
 

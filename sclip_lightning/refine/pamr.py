@@ -60,7 +60,7 @@ def pamr(logits: Tensor, image: Tensor, iterations: int = 10, dilations: Sequenc
     if logits.shape[-2:] != image.shape[-2:]:
         logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=True)
     neighbours, weights = pamr_weights(image, dilations)
-    rows = logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
+    rows = logits.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).flatten(0, 2)
     return smooth(rows, neighbours, weights, iterations).view(-1, height, width, logits.shape[1]).permute(0, 3, 1, 2)
 
 
@@ -101,7 +101,7 @@ def smooth(rows: Tensor, neighbours: Tensor, weights: Tensor, iterations: int) -
     """Replace every row by the weighted sum of its neighbours' rows, again and again.
 
     Args:
-        rows: [N, C] float32, one row a pixel.
+        rows: [N, C] float32, one row a pixel; contiguous, and overwritten.
         neighbours: [N, K] int32.
         weights: [N, K] float32.
         iterations: How often.
@@ -110,12 +110,11 @@ def smooth(rows: Tensor, neighbours: Tensor, weights: Tensor, iterations: int) -
         [N, C] float32.
     """
     block = CPU_BLOCK // rows.shape[1] + 1 if rows.device.type == "cpu" else len(rows)
-    buffers = [torch.empty_like(rows) for _ in range(min(iterations, 2))]
-    for i in range(iterations):
-        out = buffers[i % 2]
-        for some, near, share in zip(out.split(block), neighbours.split(block), weights.split(block), strict=True):
+    spare = torch.empty_like(rows)
+    for _ in range(iterations):
+        for some, near, share in zip(spare.split(block), neighbours.split(block), weights.split(block), strict=True):
             some.copy_(F.embedding_bag(near, rows, mode="sum", per_sample_weights=share))
-        rows = out
+        rows, spare = spare, rows
     return rows
 
 
