@@ -123,8 +123,8 @@ def dense_crf(
         bilateral_sxy: Standard deviation of the appearance kernel in pixels, or [x, y] ...
         bilateral_srgb: ... and in grey levels 0..255, or [r, g, b].
         bilateral_compat: Weight of the appearance kernel.
-        prune: Classes that nowhere exceed this probability, nor a quarter of a pixel's best, do not win: they become one
-            class without messages, whose marginal they share as they share its probability. 0 or None: every class
+        prune: Classes that nowhere exceed this probability, nor a quarter of a pixel's best, do not win: they become
+            one class without messages, whose marginal they share as they share its probability. 0 or None: every class
             takes part.
 
     Returns:
