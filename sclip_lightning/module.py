@@ -167,6 +167,8 @@ class SegmentationModule(LightningModule):
     def on_test_epoch_end(self) -> None:
         """Sum over all devices; the results then lie in ``results`` on every one of them."""
         metrics, classes, notes = self.evaluation.compute()
+        if self.hparams["weights"] is None:
+            notes.append("The weights are random: the scores say that everything runs, and nothing else.")
         seconds = self._all_devices(time.perf_counter() - self._started).max().item()
         images = int(self._all_devices(self.evaluation.images).sum())
         self.results = Results(

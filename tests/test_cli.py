@@ -163,6 +163,13 @@ def test_explicit_settings_win_over_the_benchmarks(options):
     assert (protocol["logit_scale"], protocol["prob_threshold"], protocol["area_threshold"]) == (65, 0, 0.1)
 
 
+def test_random_weights_are_noted(options):
+    run("test", "--config", "baseline.yaml", "--data", "VOC21", *options, "--model.weights=null")
+    results = load("VOC21/baseline")
+    assert any("random" in note for note in results["notes"])
+    assert results["protocol"]["weights"] == "untrained (random)"
+
+
 def test_first_n_images(options):
     run("test", "--config", "baseline.yaml", "--data", "VOC21", *options, "--data.num_samples=2")
     assert load("VOC21/baseline")["protocol"]["images"] == "2 of 3"
