@@ -6,11 +6,9 @@ weights, float32.
     python benchmarks/loftup.py [--device cuda] [--repeats 5] [--scale 2]
 """
 
-import argparse
-
 import torch
 import torch.nn.functional as F
-from measuring import compare
+from measuring import compare, parser
 
 from sclip_lightning.clip.loading import load_clip
 from sclip_lightning.clip.tower import VisionTower
@@ -20,11 +18,9 @@ from sclip_lightning.segmentor import Segmentor
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--scale", type=int, default=2)
-    options = parser.parse_args()
+    options_of = parser(__doc__)
+    options_of.add_argument("--scale", type=int, default=2)
+    options = options_of.parse_args()
     torch.manual_seed(0)
     device = torch.device(options.device)
     tower = VisionTower(load_clip(weights=None).model.visual)

@@ -1,5 +1,6 @@
 """What the benchmark scripts share: interleaved timing, peak memory and a line about the machine."""
 
+import argparse
 import ctypes
 import gc
 import platform
@@ -10,6 +11,14 @@ from pathlib import Path
 from types import TracebackType
 
 import torch
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The options that all benchmarks have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--repeats", type=int, default=5)
+    return parser
 
 
 class PeakMemory:

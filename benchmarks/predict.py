@@ -6,11 +6,9 @@ float32.
     python benchmarks/predict.py [--device cuda] [--repeats 5]
 """
 
-import argparse
-
 import torch
 import torch.nn.functional as F
-from measuring import compare
+from measuring import compare, parser
 
 from sclip_lightning.clip.loading import load_clip
 from sclip_lightning.clip.tower import VisionTower
@@ -20,10 +18,7 @@ from sclip_lightning.windows import cut_windows, window_grid
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
+    options = parser(__doc__).parse_args()
     torch.manual_seed(0)
     device = torch.device(options.device)
     tower = VisionTower(load_clip(weights=None).model.visual).to(device)

@@ -61,7 +61,7 @@ class SegmentationModule(LightningModule):
         loftup_weights: A local checkpoint, or owner/repository/file on the Hugging Face Hub. Null, random weights, is
             accepted only together with random CLIP weights.
         loftup_mode: affinity mixes the patches' logits by the likeness of upsampled features; direct compares the
-            upsampled features with the text, for which they were not trained.
+            upsampled features with the text, for which they were not trained; the attention then plays no part.
         loftup_scale: Positions per patch and axis, up to the patch size.
         loftup_temperature: Factor on the likeness in affinity.
         loftup_radius: Patches at most this far away take part in affinity; null for all.

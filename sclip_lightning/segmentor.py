@@ -39,7 +39,8 @@ class Segmentor(nn.Module):
 
     Raises:
         ConfigError: The stride is greater than the crop, no window may pass at a time, semantic feedback is asked for
-            with ``maskclip``, the upsampler's grid is finer than the pixels, or a refiner of logits follows one of
+            with ``maskclip``, the upsampler's grid is finer than the pixels or leaves the logits out while a part that
+            changes them is switched on, or a refiner of logits follows one of
             probabilities.
     """
 
@@ -71,6 +72,13 @@ class Segmentor(nn.Module):
             msg = (
                 f"LoftUp cannot give {upsampler.scale} positions per patch of {min(tower.patch_size)} pixels: set "
                 "--model.loftup_scale to at most the patch size."
+            )
+            raise ConfigError(msg)
+        if upsampler and upsampler.mode == "direct" and (feedback or tower.residual_attention):
+            msg = (
+                "LoftUp in direct mode compares upsampled value features with the text: residual attention and "
+                "semantic feedback could change nothing. Set --model.rcs and --model.sfr to false, or --model.loftup_mode to "
+                "affinity."
             )
             raise ConfigError(msg)
         self.tower = tower

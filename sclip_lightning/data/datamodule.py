@@ -130,21 +130,6 @@ class SegmentationDataModule(LightningDataModule, ABC):
         """Whether this rank scores the sample; see ``ShardSampler`` for the one that it may get but not own."""
         return self._sampler().owns(index)
 
-    def sample(self, sample_id: str) -> Sample:
-        """Read a sample by its id, whichever rank owns it.
-
-        Raises:
-            DataError: The id is not among the samples, or its files cannot be used.
-        """
-        for index, files in enumerate(self.dataset.files):
-            if files.id == sample_id:
-                return self.dataset[index]
-        msg = (
-            f"There is no sample {sample_id!r} among the {len(self.dataset)} of {self.benchmark.name}. Ids are file "
-            f"names without suffix, such as {self.dataset.files[0].id!r}; --data.num_samples may have cut it off."
-        )
-        raise DataError(msg)
-
     def _sampler(self) -> ShardSampler:
         if self.trainer is None:
             return ShardSampler(self.dataset)

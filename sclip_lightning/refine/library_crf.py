@@ -26,12 +26,12 @@ def is_installed() -> bool:
 def library_crf(
     probabilities: Tensor,
     image: Tensor,
-    iterations: int = 10,
-    gaussian_sxy: Widths = 3,
-    gaussian_compat: float = 3,
-    bilateral_sxy: Widths = 80,
-    bilateral_srgb: Widths = 13,
-    bilateral_compat: float = 10,
+    iterations: int,
+    gaussian_sxy: Widths,
+    gaussian_compat: float,
+    bilateral_sxy: Widths,
+    bilateral_srgb: Widths,
+    bilateral_compat: float,
 ) -> Tensor:
     """Marginals of a dense CRF, computed by pydensecrf in one CPU thread; arguments as of ``dense_crf``.
 

@@ -103,13 +103,6 @@ def test_ranks_share_the_samples(tmp_path, world):
     assert sorted(scored) == [0, 1, 2]
 
 
-def test_sample_by_id(tmp_path):
-    data = ready(VOC21, write_voc(tmp_path, 3))
-    assert data.sample("2007_000002")["index"] == 2
-    with pytest.raises(DataError, match=r"no sample 'x' among the 3 of VOC21"):
-        data.sample("x")
-
-
 def test_a_label_outside_the_table(tmp_path):
     base = write_voc(tmp_path, 1)
     write_palette_mask(base / "SegmentationClass/2007_000000.png", np.full((48, 64), 77, dtype=np.uint8))

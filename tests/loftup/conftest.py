@@ -1,6 +1,5 @@
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -63,13 +62,10 @@ def small_state(network):
 
 
 @pytest.fixture(scope="session")
-def full_goldens():
-    """The whole loftup_A.npz, 8 MB, which is not in the repository, and the networks it was made with."""
-    if "LOFTUP_GOLDENS" not in os.environ:
-        pytest.skip("LOFTUP_GOLDENS does not name loftup_A.npz")
-    golden = np.load(Path(os.environ["LOFTUP_GOLDENS"]), allow_pickle=False)
+def networks(golden):
+    """The networks of both sizes that the recordings were made with."""
     config = json.loads(str(golden["cfg"]))
-    return golden, {size: golden_network(config[size]) for size in ("small", "real")}
+    return {size: golden_network(config[size]) for size in ("small", "real")}
 
 
 @pytest.fixture

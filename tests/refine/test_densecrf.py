@@ -161,7 +161,7 @@ def test_a_missing_library_is_an_error_that_helps():
     with pytest.raises(ConfigError, match=r'pip install "sclip_lightning\[crf\]"'):
         DenseCRF(backend="pydensecrf")
     with pytest.raises(ConfigError, match="pip install"):
-        library_crf.library_crf(blobs(2), photo())
+        library_crf.library_crf(blobs(2), photo(), 10, 3, 3, 80, 13, 10)
 
 
 @pytest.mark.usefixtures("no_library")
