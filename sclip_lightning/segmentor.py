@@ -77,8 +77,8 @@ class Segmentor(nn.Module):
         if upsampler and upsampler.mode == "direct" and (feedback or tower.residual_attention):
             msg = (
                 "LoftUp in direct mode compares upsampled value features with the text: residual attention and "
-                "semantic feedback could change nothing. Set --model.rcs and --model.sfr to false, or --model.loftup_mode to "
-                "affinity."
+                "semantic feedback could change nothing. Set --model.rcs and --model.sfr to false, or "
+                "--model.loftup_mode to affinity."
             )
             raise ConfigError(msg)
         self.tower = tower
