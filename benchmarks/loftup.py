@@ -1,4 +1,4 @@
-"""What LoftUp costs: `Segmentor.predict` with and without it.
+"""What LoftUp costs: `SlidingWindowSegmentor.predict` with and without it.
 
 One 480 x 640 image at short side 448 (15 windows of 224 at stride 112), 171 classes, ViT-B/16 and LoftUp with random
 weights, float32.
@@ -14,7 +14,7 @@ from sclip_lightning.clip.loading import load_clip
 from sclip_lightning.clip.tower import VisionTower
 from sclip_lightning.head import Head
 from sclip_lightning.loftup import LogitUpsampler, load_loftup
-from sclip_lightning.segmentor import Segmentor
+from sclip_lightning.sliding_window import SlidingWindowSegmentor
 
 
 def main() -> None:
@@ -27,9 +27,9 @@ def main() -> None:
     queries = F.normalize(torch.randn(171, 512), dim=-1)
     image = torch.randn(1, 3, 448, 597, device=device)
 
-    def build(**upsampling) -> Segmentor:
+    def build(**upsampling) -> SlidingWindowSegmentor:
         upsampler = LogitUpsampler(load_loftup(None), scale=options.scale, **upsampling) if upsampling else None
-        return Segmentor(tower, queries, torch.arange(171), Head(40.0), upsampler=upsampler).to(device)
+        return SlidingWindowSegmentor(tower, queries, torch.arange(171), Head(40.0), upsampler=upsampler).to(device)
 
     segmentors = {"baseline": build(), "affinity": build(mode="affinity"), "direct": build(mode="direct")}
     compare(

@@ -1,4 +1,4 @@
-"""What everything around the vision tower costs: time and memory of `Segmentor.predict` against the tower alone.
+"""What everything around the vision tower costs: time and memory of `predict` against the tower alone.
 
 One 480 x 640 image at short side 448 (15 windows of 224 at stride 112), 171 classes, ViT-B/16 with random weights,
 float32.
@@ -13,7 +13,7 @@ from measuring import compare, parser
 from sclip_lightning.clip.loading import load_clip
 from sclip_lightning.clip.tower import VisionTower
 from sclip_lightning.head import Head
-from sclip_lightning.segmentor import Segmentor
+from sclip_lightning.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.windows import cut_windows, window_grid
 
 
@@ -23,8 +23,8 @@ def main() -> None:
     device = torch.device(options.device)
     tower = VisionTower(load_clip(weights=None).model.visual).to(device)
     queries = F.normalize(torch.randn(171, 512), dim=-1)
-    segmentor = Segmentor(tower, queries, torch.arange(171), Head(40.0)).to(device)
-    thresholds = Segmentor(tower, queries, torch.arange(171), Head(40.0, 0.1, 0.1)).to(device)
+    segmentor = SlidingWindowSegmentor(tower, queries, torch.arange(171), Head(40.0)).to(device)
+    thresholds = SlidingWindowSegmentor(tower, queries, torch.arange(171), Head(40.0, 0.1, 0.1)).to(device)
     image = torch.randn(1, 3, 448, 597, device=device)
     windows = cut_windows(image, window_grid(448, 597, 224, 112))
 

@@ -1,4 +1,4 @@
-"""What ResCLIP's parts cost: `Segmentor.predict` with and without them.
+"""What ResCLIP's parts cost: `SlidingWindowSegmentor.predict` with and without them.
 
 One 480 x 640 image at short side 448 (15 windows of 224 at stride 112), 171 classes, ViT-B/16 with random weights,
 float32, SCLIP's attention; below, the parts of semantic feedback by themselves on the same windows.
@@ -16,7 +16,7 @@ from sclip_lightning.head import Head
 from sclip_lightning.refine.pamr import pamr_weights
 from sclip_lightning.resclip.feedback import SemanticFeedback, patch_affinity, patch_labels
 from sclip_lightning.resclip.residual import ResidualAttention
-from sclip_lightning.segmentor import Segmentor
+from sclip_lightning.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.windows import cut_windows, window_grid
 
 
@@ -29,9 +29,9 @@ def main() -> None:
     # COCO-Stuff's published settings
     rcs, sfr = ResidualAttention(2.0, 0.4), SemanticFeedback(1.8, 0.7, 0.11)
 
-    def build(rcs: ResidualAttention | None, sfr: SemanticFeedback | None) -> Segmentor:
+    def build(rcs: ResidualAttention | None, sfr: SemanticFeedback | None) -> SlidingWindowSegmentor:
         tower = VisionTower(visual, residual_attention=rcs)
-        return Segmentor(tower, queries, torch.arange(171), Head(40.0), feedback=sfr).to(device)
+        return SlidingWindowSegmentor(tower, queries, torch.arange(171), Head(40.0), feedback=sfr).to(device)
 
     image = torch.nn.functional.interpolate(torch.randn(1, 3, 56, 75, device=device), (448, 597), mode="bicubic")
     windows = cut_windows(image, window_grid(448, 597, 224, 112))

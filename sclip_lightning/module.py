@@ -8,25 +8,17 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from sclip_lightning.clip.attention import AttentionVariant
+from sclip_lightning.assembly import build_segmentor, build_tower, build_upsampler, window_of
 from sclip_lightning.clip.loading import Clip, load_clip
 from sclip_lightning.clip.text import TextBank, build_text_bank, cache_folder, resolve_templates
-from sclip_lightning.clip.tower import VisionTower
 from sclip_lightning.data import SegmentationDataModule
-from sclip_lightning.data.benchmark import ProtocolName
 from sclip_lightning.data.dataset import Sample
 from sclip_lightning.environment import describe_environment, peak_memory
-from sclip_lightning.errors import ConfigError
 from sclip_lightning.evaluation import Evaluation
-from sclip_lightning.head import Head
-from sclip_lightning.loftup import LogitUpsampler, UpsamplingMode, load_loftup
+from sclip_lightning.options import SegmentorOptions
 from sclip_lightning.protocol import describe_segmentor
-from sclip_lightning.refine import Refiner
-from sclip_lightning.refine.base import check_order
 from sclip_lightning.report import Results
-from sclip_lightning.resclip.feedback import SemanticFeedback, check_feedback
-from sclip_lightning.resclip.residual import ResidualAttention
-from sclip_lightning.segmentor import Segmentor
+from sclip_lightning.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.windows import check_sliding_window
 
 __all__ = ["SegmentationModule"]
@@ -36,110 +28,30 @@ class SegmentationModule(LightningModule):
     """Evaluates SCLIP and its relatives on a benchmark.
 
     Args:
-        architecture: open_clip model name, or local-dir:FOLDER with an open_clip_config.json inside.
-        weights: A tag of open_clip (downloaded once), the path of a checkpoint, or null for random weights.
-        attention: Attention of the last block: vanilla, maskclip, sclip, clearclip or naclip.
-        residual: Keep the last block's residual connections and MLP; null does as the variant's paper.
-        gaussian_std: Standard deviation, in patches, of naclip's window and of the blur in semantic feedback.
-        templates: Prompt templates: imagenet (80), none, or a list of texts with one {} each.
-        protocol: Whose constants count where none are given, those of SCLIP's authors or of ResCLIP's: the short side
-            of images, crop, stride, logit_scale and thresholds. ResCLIP's own hyper-parameters do not depend on it.
-        crop: Side of the sliding window in pixels; 0 takes each image whole, null does as the protocol.
-        stride: Distance between windows in pixels; null does as the protocol.
-        window_batch_size: Most windows in one pass through the tower; bounds memory.
-        logit_scale: Factor on the cosines; null takes the protocol's.
-        prob_threshold: Pixels less certain than this become class 0; 0 is off, null takes the protocol's.
-        area_threshold: Classes smaller than this share of all foreground are dropped; 0 is off, null takes the
-            protocol's.
-        rcs: Switch on ResCLIP's residual attention.
-        rcs_weights: Its tau and lambda; null takes the benchmark's.
-        rcs_layers: First and last layer whose attention is mixed in, counted from 1.
-        sfr: Switch on ResCLIP's semantic feedback, a second pass through the last block.
-        sfr_weights: Its tau and lambda; null takes the benchmark's.
-        sfr_threshold: Least probability of a first-pass label; null takes the benchmark's.
-        loftup: Switch on LoftUp, which gives the logits a finer grid.
-        loftup_weights: A local checkpoint, or owner/repository/file on the Hugging Face Hub. Null, random weights, is
-            accepted only together with random CLIP weights.
-        loftup_mode: affinity mixes the patches' logits by the likeness of upsampled features; direct compares the
-            upsampled features with the text, for which they were not trained; the attention then plays no part.
-        loftup_scale: Positions per patch and axis, up to the patch size.
-        loftup_temperature: Factor on the likeness in affinity.
-        loftup_radius: Patches at most this far away take part in affinity; null for all.
-        refiners: Boundary refiners in the order they are applied: PAMR, DenseCRF, Bilateral.
+        options: Those of :class:`SegmentorOptions`; ``protocol`` and the benchmark fill in what they leave open.
 
     Raises:
-        ConfigError: A stride that leaves gaps, templates without a place for the name, semantic feedback for an
-            attention without logits, random LoftUp weights next to trained CLIP weights, or refiners in an order
-            that cannot be.
+        ConfigError: Options that do not go together.
     """
 
-    def __init__(
-        self,
-        architecture: str = "ViT-B-16-quickgelu",
-        weights: str | None = "openai",
-        attention: AttentionVariant = "sclip",
-        residual: bool | None = None,
-        gaussian_std: float = 5.0,
-        templates: str | list[str] = "imagenet",
-        protocol: ProtocolName = "sclip",
-        crop: int | None = None,
-        stride: int | None = None,
-        window_batch_size: int = 32,
-        logit_scale: float | None = None,
-        prob_threshold: float | None = None,
-        area_threshold: float | None = None,
-        rcs: bool = False,
-        rcs_weights: tuple[float, float] | None = None,
-        rcs_layers: tuple[int, int] = (6, 9),
-        sfr: bool = False,
-        sfr_weights: tuple[float, float] | None = None,
-        sfr_threshold: float | None = None,
-        loftup: bool = False,
-        loftup_weights: str | None = "haiwen/loftup-clip/pytorch_model.bin",
-        loftup_mode: UpsamplingMode = "affinity",
-        loftup_scale: int = 2,
-        loftup_temperature: float = 20.0,
-        loftup_radius: int | None = 2,
-        refiners: list[Refiner] | None = None,
-    ) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__()
-        if sfr:
-            check_feedback(attention)
-        if loftup and loftup_weights is None and weights is not None:
-            msg = (
-                "--model.loftup_weights is null, which means random: next to trained CLIP weights the result would "
-                "look real and be worthless. Name LoftUp's checkpoint, or set --model.weights to null as well."
-            )
-            raise ConfigError(msg)
-        self.refiners = refiners or []
-        check_order(self.refiners)
-        self.save_hyperparameters(logger=False, ignore="refiners")
-        self.templates = resolve_templates(templates)
+        self.options = SegmentorOptions(**options)  # from this call jsonargparse knows names, types, defaults and help
+        plain = {field.name: getattr(self.options, field.name) for field in fields(SegmentorOptions)}
+        self.save_hyperparameters({name: plain[name] for name in plain if name != "refiners"}, logger=False)
         self.clip: Clip | None = None
         self.results: Results | None = None
 
     def setup(self, stage: str) -> None:
         """Refuse a window that leaves gaps, now that the benchmark's is known."""
-        protocol = self.datamodule.protocol
-        self.crop, self.stride = self._given("crop", protocol.crop), self._given("stride", protocol.stride)
-        check_sliding_window(self.crop, self.stride)
+        check_sliding_window(*window_of(self.options, self.datamodule.protocol))
 
     def configure_model(self) -> None:
         """Load the weights; not before a run begins, so that ``--help`` never downloads."""
-        options, resclip = self.hparams, self.datamodule.benchmark.resclip
         if self.clip is None:
-            self.clip = load_clip(options["architecture"], options["weights"])
-        rcs = None
-        if options["rcs"]:
-            tau, lam = self._given("rcs_weights", resclip.rcs)
-            rcs = ResidualAttention(tau, lam, *options["rcs_layers"])
-        visual = self.clip.model.visual
-        self.tower = VisionTower(visual, options["attention"], options["residual"], options["gaussian_std"], rcs)
-        self.upsampler = None
-        if options["loftup"]:
-            network = load_loftup(options["loftup_weights"], dim=visual.proj.shape[1])
-            chosen = {name: options[f"loftup_{name}"] for name in ("mode", "scale", "temperature", "radius")}
-            self.upsampler = LogitUpsampler(network, **chosen)
+            self.clip = load_clip(self.options.architecture, self.options.weights)
+        self.tower = build_tower(self.clip, self.options, self.datamodule.benchmark.resclip)
+        self.upsampler = build_upsampler(self.clip, self.options)
 
     def on_test_start(self) -> None:
         """Embed the class names, put the segmentor together and start the clock."""
@@ -188,30 +100,9 @@ class SegmentationModule(LightningModule):
         logged = {name: value for name, value in metrics.items() if value is not None}
         self.log_dict(logged, logger=False, rank_zero_only=True)
 
-    def _build_segmentor(self, bank: TextBank) -> Segmentor:
-        options, protocol, resclip = self.hparams, self.datamodule.protocol, self.datamodule.benchmark.resclip
-        head = Head(**{field.name: self._given(field.name, getattr(protocol, field.name)) for field in fields(Head)})
-        feedback = None
-        if options["sfr"]:
-            tau, lam = self._given("sfr_weights", resclip.sfr)
-            threshold = self._given("sfr_threshold", resclip.sfr_threshold)
-            feedback = SemanticFeedback(tau, lam, threshold, head.logit_scale, options["gaussian_std"])
-        return Segmentor(
-            self.tower,
-            bank.queries,
-            bank.query_classes,
-            head,
-            crop=self.crop,
-            stride=self.stride,
-            window_batch_size=options["window_batch_size"],
-            feedback=feedback,
-            upsampler=self.upsampler,
-            refiners=self.refiners,
-        )
-
-    def _given(self, name: str, published: Any) -> Any:
-        """An option as given, or what is published for the benchmark where it is null."""
-        return published if self.hparams[name] is None else self.hparams[name]
+    def _build_segmentor(self, bank: TextBank) -> SlidingWindowSegmentor:
+        data = self.datamodule
+        return build_segmentor(self.tower, self.upsampler, bank, self.options, data.protocol, data.benchmark.resclip)
 
     def _text_bank(self) -> TextBank:
         """Embed the names on rank 0 and hand the same bits to every rank."""
@@ -219,7 +110,8 @@ class SegmentationModule(LightningModule):
         bank = None
         if self.trainer.is_global_zero:
             synonyms = self.datamodule.benchmark.synonyms
-            bank = build_text_bank(self.clip, synonyms, self.templates, self.device, cache_folder())
+            templates = resolve_templates(self.options.templates)
+            bank = build_text_bank(self.clip, synonyms, templates, self.device, cache_folder())
         return cast(TextBank, self.trainer.strategy.broadcast(bank))
 
     def _protocol(self, images: int) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from dataclasses import asdict
 from typing import Any
 
 from sclip_lightning.clip.loading import fingerprint
-from sclip_lightning.segmentor import Segmentor
+from sclip_lightning.sliding_window import SlidingWindowSegmentor
 
 __all__ = ["describe_segmentor"]
 
 
-def describe_segmentor(segmentor: Segmentor) -> dict[str, Any]:
+def describe_segmentor(segmentor: SlidingWindowSegmentor) -> dict[str, Any]:
     """Everything in a segmentor that its labels depend on, weights of the tower excepted; one entry per choice."""
     tower, upsampler = segmentor.tower, segmentor.upsampler
     loftup = "off"

@@ -14,7 +14,7 @@ from sclip_lightning.head import Head
 from sclip_lightning.loftup import LogitUpsampler, load_loftup
 from sclip_lightning.merge import MergedLogits
 from sclip_lightning.resclip.feedback import SemanticFeedback
-from sclip_lightning.segmentor import Segmentor
+from sclip_lightning.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.windows import window_grid
 from tests.tiny_clip import TINY, build
 
@@ -51,7 +51,7 @@ def segmentor(sclip_golden):
 
     def build(attention="sclip", feedback=None, **options):
         upsampler = LogitUpsampler(network, **options) if options else None
-        return Segmentor(
+        return SlidingWindowSegmentor(
             VisionTower(model.visual, attention), queries, classes, Head(40.0), feedback=feedback, upsampler=upsampler
         )
 

@@ -11,7 +11,7 @@ from sclip_lightning.refine.densecrf import dense_crf
 from sclip_lightning.refine.pamr import pamr
 from sclip_lightning.resclip.feedback import SemanticFeedback
 from sclip_lightning.resclip.residual import ResidualAttention
-from sclip_lightning.segmentor import Segmentor
+from sclip_lightning.sliding_window import SlidingWindowSegmentor
 
 SIZE = (60, 80)
 
@@ -22,7 +22,9 @@ def build(sclip_golden):
     queries, classes = torch.from_numpy(golden["text_features"]), torch.from_numpy(golden["query_idx"]).long()
 
     def build(*refiners, head=None):
-        return Segmentor(VisionTower(model.visual), queries, classes, head or Head(40.0), refiners=refiners)
+        return SlidingWindowSegmentor(
+            VisionTower(model.visual), queries, classes, head or Head(40.0), refiners=refiners
+        )
 
     return build
 
@@ -57,7 +59,7 @@ def test_pamr_after_resclip_matches_the_recording(resclip_golden, resclip_image)
     queries, classes = torch.from_numpy(golden["text/features"]), torch.from_numpy(golden["text/query_idx"]).long()
     tower = VisionTower(model.visual, "naclip", residual_attention=ResidualAttention(2.0, 0.4))
     feedback = SemanticFeedback(1.8, 0.7, 0.25)
-    segmentor = Segmentor(tower, queries, classes, Head(40.0, 0.3), feedback=feedback, refiners=[PAMR()])
+    segmentor = SlidingWindowSegmentor(tower, queries, classes, Head(40.0, 0.3), feedback=feedback, refiners=[PAMR()])
     probabilities = segmentor.probabilities(resclip_image, (240, 320))[0]
     probabilities = (probabilities / probabilities.sum(dim=0))[:, 5::16, 11::16]
     recorded = torch.from_numpy(golden["predict/slide_pamr/probs"])

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from sclip_lightning.clip.tower import VisionTower
 from sclip_lightning.head import Head
 from sclip_lightning.refine.pamr import PAMR, pamr, pamr_weights
-from sclip_lightning.segmentor import Segmentor
+from sclip_lightning.sliding_window import SlidingWindowSegmentor
 
 
 def plain(logits, image, iterations, dilations):
@@ -44,7 +44,9 @@ def test_slide_logits_match_the_recording(sclip_golden):
     model, golden = sclip_golden
     queries, classes = torch.from_numpy(golden["text_features"]), torch.from_numpy(golden["query_idx"]).long()
     image = torch.from_numpy(golden["image"])
-    logits = Segmentor(VisionTower(model.visual), queries, classes, Head(40.0)).logits(image, (300, 400))[0]
+    logits = SlidingWindowSegmentor(VisionTower(model.visual), queries, classes, Head(40.0)).logits(image, (300, 400))[
+        0
+    ]
     recorded = torch.from_numpy(golden["slide/pamr_logits_sub4"])[0]
     torch.testing.assert_close(PAMR()(logits, image[0])[:, ::4, ::4], recorded, atol=1e-4, rtol=0)
 

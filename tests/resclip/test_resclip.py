@@ -10,7 +10,7 @@ from sclip_lightning.errors import ConfigError
 from sclip_lightning.head import Head
 from sclip_lightning.resclip.feedback import SemanticFeedback
 from sclip_lightning.resclip.residual import ResidualAttention
-from sclip_lightning.segmentor import Segmentor
+from sclip_lightning.sliding_window import SlidingWindowSegmentor
 
 FEATURES, LOGITS = 5e-5, 5e-6
 RCS, SFR = ResidualAttention(2.0, 0.4), SemanticFeedback(1.8, 0.7, 0.25)
@@ -33,7 +33,7 @@ def build(resclip_golden):
 
     def build(attention="naclip", residual=False, rcs=RCS, sfr=SFR, head=None, std=5.0, **options):
         tower = VisionTower(model.visual, attention, residual, std, rcs)
-        return Segmentor(tower, queries, classes, head or Head(40.0), feedback=sfr, **options)
+        return SlidingWindowSegmentor(tower, queries, classes, head or Head(40.0), feedback=sfr, **options)
 
     return build
 

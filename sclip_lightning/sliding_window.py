@@ -1,4 +1,4 @@
-"""The SCLIP segmentor: images in, labels out, without Lightning."""
+"""Sliding-window SCLIP on normalised images and a fixed set of names, without Lightning."""
 
 import math
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from sclip_lightning.refine.base import Refiner, check_order
 from sclip_lightning.resclip.feedback import SemanticFeedback, check_feedback
 from sclip_lightning.windows import check_sliding_window, cut_windows, window_grid
 
-__all__ = ["Segmentor"]
+__all__ = ["SlidingWindowSegmentor"]
 
 
-class Segmentor(nn.Module):
+class SlidingWindowSegmentor(nn.Module):
     """Open-vocabulary segmentation with a dense CLIP tower (SCLIP: Wang et al., ECCV 2024).
 
     The tower may run under autocast; everything from the cosine similarities to the arg-max is computed in float32,
@@ -117,24 +117,36 @@ class Segmentor(nn.Module):
         self, images: Tensor, output_size: tuple[int, int] | None = None, rgb: Tensor | None = None
     ) -> Tensor:
         """Refined class probabilities [B, C, H_out, W_out] float32, before thresholds; arguments as :meth:`predict`."""
+        merged = self.merged_logits(images, output_size)
+        return torch.stack([self.class_maps(m, images[i], None if rgb is None else rgb[i]) for i, m in enumerate(merged)])
+
+    @torch.no_grad()
+    def class_maps(self, merged: MergedLogits, image: Tensor, rgb: Tensor | None = None) -> Tensor:
+        """Refined class probabilities of one image.
+
+        Args:
+            merged: Its logits.
+            image: [3, H, W] float32, normalised.
+            rgb: [3, H_out, W_out] uint8, the same image; only refiners of probabilities need it.
+
+        Returns:
+            [C, H_out, W_out] float32.
+        """
         if rgb is None and any(refiner.works_on == "probabilities" for refiner in self.refiners):
             msg = (
                 "Refiners of probabilities are guided by the image itself: pass it as rgb, [B, 3, H_out, W_out] uint8."
             )
             raise ValueError(msg)
-        probabilities = []
-        for i, merged in enumerate(self.merged_logits(images, output_size)):
-            maps = merged.full()
-            with torch.autocast(images.device.type, enabled=False):
-                for refiner in self.refiners:
-                    if refiner.works_on == "logits":
-                        maps = refiner(maps, images[i])
-                maps = self.head.probabilities(maps, self.query_classes)
-                for refiner in self.refiners:
-                    if refiner.works_on == "probabilities" and rgb is not None:
-                        maps = refiner(maps, rgb[i])
-            probabilities.append(maps)
-        return torch.stack(probabilities)
+        maps = merged.full()
+        with torch.autocast(image.device.type, enabled=False):
+            for refiner in self.refiners:
+                if refiner.works_on == "logits":
+                    maps = refiner(maps, image)
+            maps = self.head.probabilities(maps, self.query_classes)
+            for refiner in self.refiners:
+                if refiner.works_on == "probabilities" and rgb is not None:
+                    maps = refiner(maps, rgb)
+        return maps
 
     @torch.no_grad()
     def logits(self, images: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:

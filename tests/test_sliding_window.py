@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from sclip_lightning.clip.tower import VisionTower
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.head import Head
-from sclip_lightning.segmentor import Segmentor
+from sclip_lightning.sliding_window import SlidingWindowSegmentor
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def build(sclip_golden):
     model, golden = sclip_golden
     tower = VisionTower(model.visual, "sclip")
     queries, classes = torch.from_numpy(golden["text_features"]), torch.from_numpy(golden["query_idx"]).long()
-    return lambda head=None, **options: Segmentor(tower, queries, classes, head or Head(40.0), **options)
+    return lambda head=None, **options: SlidingWindowSegmentor(tower, queries, classes, head or Head(40.0), **options)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_labels_match_the_recording(sclip_golden, build, image, head, key):
 def test_slide_of_every_variant_matches_the_recording(resclip_golden, resclip_image, attention, residual, key):
     model, golden = resclip_golden
     queries, classes = torch.from_numpy(golden["text/features"]), torch.from_numpy(golden["text/query_idx"]).long()
-    segmentor = Segmentor(VisionTower(model.visual, attention, residual), queries, classes, Head(40.0))
+    segmentor = SlidingWindowSegmentor(VisionTower(model.visual, attention, residual), queries, classes, Head(40.0))
     logits = segmentor.logits(resclip_image)[0]
     expected = torch.from_numpy(golden[f"slide/{key}/base/logits"])
     torch.testing.assert_close(logits[:, 5::16, 11::16], expected, atol=5e-6, rtol=0)
