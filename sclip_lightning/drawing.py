@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["colour", "draw_panel"]
+__all__ = ["colour", "draw_overlay", "draw_panel"]
 
 Array = npt.NDArray[np.uint8]
 
@@ -17,6 +17,13 @@ MAX_SIDE = 480
 #: Share of the image that shows through labels.
 TRANSPARENCY = 0.35
 _FONT_SIZE, _GAP = 14, 6
+
+#: Shortest and longest that the long side of an overlay gets, in pixels: readable, and no larger than a screen.
+OVERLAY_SIDES = (640, 1280)
+#: Share of the image that shows through in an overlay.
+OVERLAY_TRANSPARENCY = 0.45
+#: Most classes in the legend of an overlay, the largest first.
+LEGEND_ENTRIES = 40
 
 
 def colour(labels: npt.NDArray[np.integer], palette: Array) -> Array:
@@ -71,21 +78,82 @@ def draw_panel(
     entries = [(classes[c], tuple(palette[c].tolist())) for c in present if c < len(classes)]
     if (target == ignore_index).any():
         entries.append(("not scored", VOID))
-    rows = _wrap(entries, font, total)
-    line = _FONT_SIZE + _GAP
-    top = line + _GAP + pictures[0].height + _GAP
-    canvas = Image.new("RGB", (total, top + len(rows) * line + _GAP), "white")
+    legend = _draw_legend(entries, total, _FONT_SIZE)
+    top = _FONT_SIZE + 2 * _GAP
+    canvas = Image.new("RGB", (total, top + pictures[0].height + legend.height), "white")
     draw = ImageDraw.Draw(canvas)
     for i, (title, picture) in enumerate(zip(titles, pictures, strict=True)):
         left = _GAP + i * (width + _GAP)
         draw.text((left, _GAP // 2), title, fill="black", font=font)
-        canvas.paste(picture, (left, line + _GAP))
-    for i, row in enumerate(rows):
-        for left, name, shade in row:
-            box = (left, top + i * line, left + _FONT_SIZE, top + i * line + _FONT_SIZE)
-            draw.rectangle(box, fill=shade, outline="grey")
-            draw.text((left + _FONT_SIZE + 4, top + i * line - 2), name, fill="black", font=font)
+        canvas.paste(picture, (left, top))
+    canvas.paste(legend, (0, top + pictures[0].height))
     return np.asarray(canvas)
+
+
+def draw_overlay(
+    image: Array,
+    labels: npt.NDArray[np.integer],
+    palette: Array,
+    classes: Sequence[str],
+    has_background: bool = False,
+    title: str = "",
+) -> Array:
+    """Draw an image under the colours of its labels, with contours and a legend of the classes by area.
+
+    The picture's long side is brought to 640..1280 pixels. A background is dimmed instead of coloured.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        labels: [H, W] class labels.
+        palette: [C, 3] uint8 RGB.
+        classes: C names.
+        has_background: Class 0 is a background.
+        title: A line above the picture.
+
+    Returns:
+        [H', W', 3] uint8 RGB.
+    """
+    long_side = max(labels.shape)
+    scale = min(max(long_side, OVERLAY_SIDES[0]), OVERLAY_SIDES[1]) / long_side
+    height, width = (max(round(side * scale), 1) for side in labels.shape)
+    picture = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
+    rows, columns = (np.arange(new) * old // new for new, old in ((height, labels.shape[0]), (width, labels.shape[1])))
+    shown = labels[rows[:, None], columns]
+
+    blended = OVERLAY_TRANSPARENCY * picture + (1 - OVERLAY_TRANSPARENCY) * colour(shown, palette)
+    if has_background:
+        grey = picture.mean(axis=2, keepdims=True)
+        blended = np.where((shown == 0)[..., None], 0.25 * picture + 0.25 * grey, blended)
+    blended[_contours(shown)] = 255
+
+    shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
+    order = [c for c in np.argsort(-shares, kind="stable").tolist() if shares[c] > 0]
+    entries = [(f"{classes[c]}  {_percent(shares[c])}", tuple(palette[c].tolist())) for c in order[:LEGEND_ENTRIES]]
+    if len(order) > LEGEND_ENTRIES:
+        rest = shares[order[LEGEND_ENTRIES:]].sum()
+        entries.append((f"{len(order) - LEGEND_ENTRIES} more  {_percent(rest)}", (255, 255, 255)))
+    font_size = round(max(width, OVERLAY_SIDES[0]) / 52)
+    legend = _draw_legend(entries, max(width, OVERLAY_SIDES[0] // 2), font_size)
+    top = font_size + 2 * _GAP if title else 0
+    canvas = Image.new("RGB", (legend.width, top + height + legend.height), "white")
+    if title:
+        font = ImageFont.load_default(font_size)
+        ImageDraw.Draw(canvas).text((_GAP, _GAP // 2), _shorten(title, font, legend.width), fill="black", font=font)
+    canvas.paste(Image.fromarray(blended.astype(np.uint8)), (0, top))
+    canvas.paste(legend, (0, top + height))
+    return np.asarray(canvas)
+
+
+def _contours(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    """[H, W] pixels whose right or lower neighbour is of another class."""
+    edges = np.zeros(labels.shape, bool)
+    edges[:, :-1] |= labels[:, 1:] != labels[:, :-1]
+    edges[:-1] |= labels[1:] != labels[:-1]
+    return edges
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
 
 
 def _shrink(picture: Array) -> Image.Image:
@@ -94,17 +162,31 @@ def _shrink(picture: Array) -> Image.Image:
     return shrunk
 
 
-def _wrap(
-    entries: Sequence[tuple[str, tuple[int, ...]]], font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int
-) -> list[list[tuple[int, str, tuple[int, ...]]]]:
-    """Place legend entries in rows no wider than ``width``; each entry becomes (left, name, colour)."""
-    rows: list[list[tuple[int, str, tuple[int, ...]]]] = [[]]
-    left = _GAP
-    for name, shade in entries:
-        length = _FONT_SIZE + 4 + int(font.getlength(name)) + 2 * _GAP
-        if left + length > width and rows[-1]:
-            rows.append([])
-            left = _GAP
-        rows[-1].append((left, name, shade))
+def _draw_legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int, font_size: int) -> Image.Image:
+    """Names beside their colours, in as many rows as the width makes necessary."""
+    font = ImageFont.load_default(font_size)
+    swatch, line = font_size + _GAP, font_size + 2 * _GAP
+    places: list[tuple[int, int, str, tuple[int, ...]]] = []
+    left, row = _GAP, 0
+    for text, shade in entries:
+        name = _shorten(text, font, width - swatch - 2 * _GAP)
+        length = swatch + int(font.getlength(name)) + 3 * _GAP
+        if left + length > width and left > _GAP:
+            left, row = _GAP, row + 1
+        places.append((left, _GAP + row * line, name, shade))
         left += length
-    return rows
+    legend = Image.new("RGB", (width, (row + 1) * line + 2 * _GAP), "white")
+    draw = ImageDraw.Draw(legend)
+    for left, top, name, shade in places:
+        draw.rectangle((left, top, left + font_size, top + font_size), fill=shade, outline="grey")
+        draw.text((left + swatch, top + font_size // 2), name, fill="black", font=font, anchor="lm")
+    return legend
+
+
+def _shorten(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> str:
+    """Cut a text at its end until it fits."""
+    if font.getlength(text) <= width:
+        return text
+    while len(text) > 1 and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."

@@ -118,7 +118,9 @@ class SlidingWindowSegmentor(nn.Module):
     ) -> Tensor:
         """Refined class probabilities [B, C, H_out, W_out] float32, before thresholds; arguments as :meth:`predict`."""
         merged = self.merged_logits(images, output_size)
-        return torch.stack([self.class_maps(m, images[i], None if rgb is None else rgb[i]) for i, m in enumerate(merged)])
+        return torch.stack(
+            [self.class_maps(m, images[i], None if rgb is None else rgb[i]) for i, m in enumerate(merged)]
+        )
 
     @torch.no_grad()
     def class_maps(self, merged: MergedLogits, image: Tensor, rgb: Tensor | None = None) -> Tensor:

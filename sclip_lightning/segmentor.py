@@ -1,0 +1,220 @@
+"""Open-vocabulary segmentation of single images: any image, any classes."""
+
+from dataclasses import fields
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from sclip_lightning.assembly import build_segmentor, build_tower, build_upsampler, window_of
+from sclip_lightning.clip.loading import load_clip
+from sclip_lightning.clip.text import build_text_bank, cache_folder, resolve_templates
+from sclip_lightning.data.transforms import LONG_SIDE, image_pipeline, rescaled_size
+from sclip_lightning.errors import ConfigError, DataError
+from sclip_lightning.images import ImageInput, to_rgb
+from sclip_lightning.options import SegmentorOptions
+from sclip_lightning.prediction import Prediction
+from sclip_lightning.sliding_window import SlidingWindowSegmentor
+from sclip_lightning.vocabulary import Classes, Vocabulary
+from sclip_lightning.windows import check_sliding_window
+
+__all__ = ["Precision", "Segmentor"]
+
+#: Precision of the vision tower, by Lightning's names; whatever follows it is float32 in any case.
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+#: Segmentors that are kept ready, one per list of classes; each holds little more than its text embeddings.
+VOCABULARIES = 16
+
+
+class Segmentor:
+    """Segments images into classes named in words, with the same arithmetic as ``sclip test``.
+
+    ``Segmentor.from_pretrained()`` loads published weights; then any image goes with any classes::
+
+        prediction = segmentor.predict("photo.jpg", "cat, grass=lawn|meadow, sky")
+
+    Args:
+        options: The parts and their numbers.
+        short_side: Pixels that the short side of images is resized to, 0 for their own size, None for the published
+            value: 336 for own classes, that of the protocol for a benchmark's.
+        device: ``"auto"`` (the first GPU, the CPU without one) or a torch device.
+        precision: That of the vision tower. bfloat16 is worth it on GPUs; most CPUs only emulate it.
+
+    Raises:
+        ConfigError: Options that do not go together, or a device that is not there.
+        CheckpointError: Weights that cannot be had.
+    """
+
+    def __init__(
+        self,
+        options: SegmentorOptions,
+        *,
+        short_side: int | None = None,
+        device: str | torch.device = "auto",
+        precision: Precision = "32-true",
+    ) -> None:
+        if short_side is not None and short_side < 0:
+            msg = f"short_side is {short_side}, but must be at least 0. Give another number of pixels."
+            raise ConfigError(msg)
+        self.options = options
+        self.short_side = short_side
+        self.device = _find_device(device)
+        self.precision = precision
+        self._autocast = _autocast_type(precision, self.device)
+        self.clip = load_clip(options.architecture, options.weights)
+        self.clip.model.to(self.device)
+        upsampler = build_upsampler(self.clip, options)
+        self._upsampler = upsampler.to(self.device) if upsampler else None
+        self._fitted = lru_cache(VOCABULARIES)(self._fit)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        architecture: str = "ViT-B-16-quickgelu",
+        weights: str | None = "openai",
+        *,
+        short_side: int | None = None,
+        device: str | torch.device = "auto",
+        precision: Precision = "32-true",
+        **options: Any,
+    ) -> "Segmentor":
+        """Load a segmentor.
+
+        Args:
+            architecture: open_clip model name, or ``local-dir:FOLDER`` with an ``open_clip_config.json`` inside.
+            weights: A tag of open_clip (downloaded once), the path of a checkpoint, or None for random weights.
+            short_side: See :class:`Segmentor`.
+            device: See :class:`Segmentor`.
+            precision: See :class:`Segmentor`.
+            options: Any of :class:`~sclip_lightning.options.SegmentorOptions`, such as ``attention="naclip"``,
+                ``rcs=True`` or ``refiners=[DenseCRF()]``: what the command line calls ``--model.*``.
+
+        Raises:
+            ConfigError: An unknown option, options that do not go together, or a device that is not there.
+            CheckpointError: Weights that cannot be had.
+        """
+        known = [option.name for option in fields(SegmentorOptions)]
+        unknown = sorted(options.keys() - set(known))
+        if unknown:
+            near = get_close_matches(unknown[0], known, cutoff=0.5) or known
+            msg = f"There is no option {unknown[0]!r}. Did you mean {' or '.join(near)}?"
+            raise ConfigError(msg)
+        chosen = SegmentorOptions(architecture=architecture, weights=weights, **options)
+        return cls(chosen, short_side=short_side, device=device, precision=precision)
+
+    @torch.no_grad()
+    def predict(self, image: ImageInput, classes: Classes | Vocabulary, background: bool = False) -> Prediction:
+        """Segment one image.
+
+        Args:
+            image: A path, a PIL image, a numpy array [H, W, 3] uint8 or a tensor [3, H, W] uint8, all RGB; see
+                :func:`~sclip_lightning.images.to_rgb`.
+            classes: A text such as ``"cat, grass=lawn|meadow, sky"``, a list of names, or a mapping from name to
+                synonyms; see :meth:`Vocabulary.parse`. Their embeddings are kept in memory and on disk.
+            background: Add a class 0 for whatever is none of the classes; see :meth:`Vocabulary.with_background`.
+
+        Raises:
+            DataError: No image, or one so narrow that less than a patch of it is left.
+            ConfigError: Classes that cannot be told apart, or a threshold without a background.
+        """
+        vocabulary = self.vocabulary(classes, background)
+        rgb = to_rgb(image)
+        model = self.sliding_window(vocabulary)
+        short_side = self._short_side(vocabulary)
+        height, width = rgb.shape[:2]
+        _check_size(height, width, short_side, model.tower.patch_size)
+        network_input = image_pipeline(short_side)(image=rgb)["image"].to(self.device)
+        native = torch.from_numpy(rgb).permute(2, 0, 1).to(self.device)
+        with torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None):
+            (merged,) = model.merged_logits(network_input[None], (height, width))
+            maps = model.class_maps(merged, network_input, native) if model.refiners else None
+            if maps is None:
+                labels = model.head.labels(merged, model.query_classes)
+            else:
+                labels = model.head.labels_from_probabilities(maps)
+        return Prediction(
+            labels.cpu().numpy().astype(np.uint8 if len(vocabulary.names) <= 256 else np.uint16),
+            vocabulary.names,
+            vocabulary.palette,
+            rgb,
+            vocabulary.has_background,
+            lambda: model.class_maps(merged, network_input) if maps is None else maps,
+        )
+
+    def vocabulary(self, classes: Classes | Vocabulary, background: bool = False) -> Vocabulary:
+        """The classes in full: names, synonyms and colours; arguments as :meth:`predict`."""
+        if not isinstance(classes, Vocabulary):
+            return Vocabulary.parse(classes, background)
+        return classes.with_background() if background else classes
+
+    def sliding_window(self, vocabulary: Vocabulary) -> SlidingWindowSegmentor:
+        """The segmentor for these classes that works on normalised tensors; kept for the classes used last."""
+        return self._fitted(vocabulary)
+
+    def _short_side(self, vocabulary: Vocabulary) -> int:
+        return vocabulary.protocol.short_side if self.short_side is None else self.short_side
+
+    def _fit(self, vocabulary: Vocabulary) -> SlidingWindowSegmentor:
+        options = self.options
+        check_sliding_window(*window_of(options, vocabulary.protocol))
+        _check_thresholds(options, vocabulary)
+        bank = build_text_bank(
+            self.clip, vocabulary.synonyms, resolve_templates(options.templates), self.device, cache_folder()
+        )
+        tower = build_tower(self.clip, options, vocabulary.resclip)
+        model = build_segmentor(tower, self._upsampler, bank, options, vocabulary.protocol, vocabulary.resclip)
+        return model.to(self.device)
+
+
+def _find_device(device: str | torch.device) -> torch.device:
+    """The device meant, after making sure that tensors can be put there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        msg = f"The device {str(device)!r} (--device) cannot be used: {reason}. Choose auto, cpu or cuda."
+        raise ConfigError(msg) from error
+    return found
+
+
+def _autocast_type(precision: Precision, device: torch.device) -> torch.dtype | None:
+    types = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    if precision not in types:
+        msg = f"There is no precision {precision!r} (--precision). Choose one of {', '.join(types)}."
+        raise ConfigError(msg)
+    if precision == "16-mixed" and device.type == "cpu":
+        msg = "Precision 16-mixed needs a GPU. Choose 32-true or bf16-mixed (--precision) for the CPU."
+        raise ConfigError(msg)
+    return types[precision]
+
+
+def _check_thresholds(options: SegmentorOptions, vocabulary: Vocabulary) -> None:
+    """Without a background, class 0 is one like the others: nothing must be given to it for want of certainty."""
+    for name in ("prob_threshold", "area_threshold"):
+        value = getattr(options, name)
+        if value and not vocabulary.has_background:
+            msg = (
+                f"{name} is {value} (--model.{name}), which gives pixels to class 0 as the background, but class 0 is "
+                f"{vocabulary.names[0]!r}. Add a background (--background; background=True in Python), or set {name} "
+                "to 0."
+            )
+            raise ConfigError(msg)
+
+
+def _check_size(height: int, width: int, short_side: int, patch_size: tuple[int, int]) -> None:
+    new = rescaled_size(height, width, short_side) if short_side else (height, width)
+    if new[0] < patch_size[0] or new[1] < patch_size[1]:
+        how = (
+            f"resized to a short side of {short_side} and a long side of at most {LONG_SIDE}" if short_side else "as is"
+        )
+        msg = (
+            f"An image of {height} x {width} pixels (height x width) comes to {new[0]} x {new[1]} {how}: less than a "
+            f"patch of {patch_size[0]} x {patch_size[1]}. Crop it to a less extreme shape, or leave it out."
+        )
+        raise DataError(msg)
