@@ -117,10 +117,9 @@ class SlidingWindowSegmentor(nn.Module):
         self, images: Tensor, output_size: tuple[int, int] | None = None, rgb: Tensor | None = None
     ) -> Tensor:
         """Refined class probabilities [B, C, H_out, W_out] float32, before thresholds; arguments as :meth:`predict`."""
+        guides = [None] * len(images) if rgb is None else rgb
         merged = self.merged_logits(images, output_size)
-        return torch.stack(
-            [self.class_maps(m, images[i], None if rgb is None else rgb[i]) for i, m in enumerate(merged)]
-        )
+        return torch.stack([self.class_maps(*one) for one in zip(merged, images, guides, strict=True)])
 
     @torch.no_grad()
     def class_maps(self, merged: MergedLogits, image: Tensor, rgb: Tensor | None = None) -> Tensor:

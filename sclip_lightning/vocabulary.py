@@ -26,11 +26,11 @@ Classes = str | Sequence[str | Sequence[str]] | Mapping[str, str | Sequence[str]
 #: Name of the class that takes what is none of the others.
 BACKGROUND = "background"
 
-#: Constants for own classes. The authors of SCLIP and of ResCLIP agree on these for most benchmarks without a background.
+#: Constants for own classes. SCLIP's and ResCLIP's authors agree on these for most benchmarks that have no background.
 OWN = Protocol(short_side=336)
-#: The same with a background: as SCLIP's authors set them for COCO-Object, the benchmark of everyday scenes that has one.
+#: The same with a background: as SCLIP's authors set them for COCO-Object, everyday scenes with a background.
 OWN_WITH_BACKGROUND = Protocol(short_side=336, logit_scale=50.0, prob_threshold=0.1)
-#: ResCLIP's authors chose these per benchmark; those for COCO-Stuff, the largest vocabulary, are taken for own classes.
+#: ResCLIP's authors chose these per benchmark; own classes take those of COCO-Stuff, the largest vocabulary.
 OWN_RESCLIP = ResclipSettings(rcs=(2.0, 0.4), sfr=(1.8, 0.7), sfr_threshold=0.11)
 
 
@@ -122,7 +122,7 @@ class Vocabulary:
             ConfigError: There is a background already, or all its words name classes.
         """
         if self.has_background or any(_same(name, BACKGROUND) for name in self.names):
-            msg = "The classes already have one called 'background'. Leave it out of the list, or do without --background."
+            msg = "The classes already have one called 'background'. Leave it out of the list, or drop --background."
             raise ConfigError(msg)
         taken = {_key(word) for words in self.synonyms for word in words}
         words = tuple(word for word in read_class_file("voc21.txt")[0] if _key(word) not in taken)
