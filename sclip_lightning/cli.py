@@ -12,11 +12,12 @@ __all__ = ["main"]
 _USAGE = """\
 usage: sclip COMMAND [options]
 
-Evaluate training-free open-vocabulary segmentation.
+Training-free open-vocabulary segmentation: evaluate it, or use it.
 
 commands:
-  test    segment a benchmark and score the result
-  score   score label maps that any method wrote
+  predict  segment your own images into your own classes
+  test     segment a benchmark and score the result
+  score    score label maps that any method wrote
 
 sclip COMMAND --help lists a command's options; sclip --version prints the version.
 """
@@ -37,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from sclip_lightning.commands.score import run_score
 
             run_score(rest)
+        elif command == "predict":
+            from sclip_lightning.commands.predict import run_predict
+
+            run_predict(rest)
         elif command in ("-h", "--help"):
             sys.stdout.write(_USAGE)
         elif command == "--version":

@@ -123,7 +123,7 @@ class Segmentor:
         vocabulary = self.vocabulary(classes, background)
         rgb = to_rgb(image)
         model = self.sliding_window(vocabulary)
-        short_side = self._short_side(vocabulary)
+        short_side = self.short_side_of(vocabulary)
         height, width = rgb.shape[:2]
         _check_size(height, width, short_side, model.tower.patch_size)
         network_input = image_pipeline(short_side)(image=rgb)["image"].to(self.device)
@@ -154,7 +154,8 @@ class Segmentor:
         """The segmentor for these classes that works on normalised tensors; kept for the classes used last."""
         return self._fitted(vocabulary)
 
-    def _short_side(self, vocabulary: Vocabulary) -> int:
+    def short_side_of(self, vocabulary: Vocabulary) -> int:
+        """Pixels that the short side of images is resized to; 0 leaves their size alone."""
         return vocabulary.protocol.short_side if self.short_side is None else self.short_side
 
     def _fit(self, vocabulary: Vocabulary) -> SlidingWindowSegmentor:

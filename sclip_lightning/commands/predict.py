@@ -1,0 +1,215 @@
+"""``sclip predict``: segment one's own images into one's own classes."""
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
+from tqdm import tqdm
+
+import sclip_lightning.data
+from sclip_lightning.configs import resolve_arguments
+from sclip_lightning.data.benchmark import ProtocolName, read_class_file
+from sclip_lightning.environment import describe_environment
+from sclip_lightning.errors import DataError, message_of
+from sclip_lightning.images import ImageFile, find_images
+from sclip_lightning.options import SegmentorOptions
+from sclip_lightning.protocol import describe_segmentor
+from sclip_lightning.run_folder import new_run_folder
+from sclip_lightning.segmentor import Precision, Segmentor
+from sclip_lightning.shares import ShareTable
+from sclip_lightning.vocabulary import Vocabulary
+
+__all__ = ["find_vocabulary", "run_predict"]
+
+OnError = Literal["stop", "skip"]
+
+#: Sections by which a configuration of ``sclip test`` is told.
+_TEST_SECTIONS = {"trainer", "data", "panels", "name", "seed_everything"}
+
+_DESCRIPTION = """\
+Segment your own images into your own classes. Writes, per image, a label map (PNG of class indices), the image under
+its labels with a legend, and the share of every class.
+
+Without --background every pixel goes to the best of the classes, however badly that fits. With it, a class 0 takes
+whatever looks more like one of 26 other things (sky, wall, tree, ...: the list published with SCLIP), and whatever
+gets a probability below --model.prob_threshold (0.1 then, as published for COCO-Object).
+"""
+
+
+def run_predict(arguments: Sequence[str]) -> None:
+    """Run ``sclip predict`` with the given arguments."""
+    parser = _build_parser()
+    options = parser.parse_args(resolve_arguments(arguments))
+    chosen: SegmentorOptions = parser.instantiate_classes(options).model
+    # Whatever can be found wrong before the weights are loaded.
+    files = find_images(options.images, options.recursive)
+    vocabulary = find_vocabulary(options.classes, options.background, chosen.protocol)
+    output = Path(options.output_dir).expanduser().absolute()
+    output = new_run_folder(str(output.parent), "", output.name)
+    segmentor = Segmentor(chosen, short_side=options.short_side, device=options.device, precision=options.precision)
+    segmentor.sliding_window(vocabulary)
+
+    (output / "labels").mkdir(parents=True)
+    (output / "overlays").mkdir()
+    parser.save(options, output / "config.yaml", skip_none=False)
+    _write_classes(output / "classes.csv", vocabulary)
+    _write_settings(output / "settings.json", segmentor, vocabulary)
+    with ShareTable(output / "shares.csv", vocabulary.names) as table:
+        skipped = _predict_all(segmentor, vocabulary, files, output, table, options.on_error)
+    for problem in skipped:
+        sys.stderr.write(f"Skipped: {problem}\n")
+    print(f"\n{table.summary()}\n\nWritten to {output}")  # noqa: T201  what the command is for
+
+
+def find_vocabulary(
+    classes: str | Sequence[str], background: bool = False, protocol: ProtocolName = "sclip"
+) -> Vocabulary:
+    """The classes that ``--classes`` means.
+
+    Args:
+        classes: Names in one text or a list, the path of a class file, or the name of a benchmark or of its shipped
+            class file.
+        background: Add a background.
+        protocol: Whose constants go with a benchmark's classes.
+
+    Raises:
+        DataError: No such class file.
+        ConfigError: As ``Vocabulary.parse`` raises it.
+    """
+    if not isinstance(classes, str) or "," in classes:
+        return Vocabulary.parse(classes, background)
+    if not Path(classes).expanduser().is_file():
+        for benchmark in _benchmarks():
+            if classes.casefold() in (benchmark.name.casefold(), benchmark.class_file.casefold()):
+                vocabulary = Vocabulary.of(benchmark, protocol)
+                return vocabulary.with_background() if background else vocabulary
+        if not classes.endswith(".txt"):
+            return Vocabulary.parse(classes, background)
+    return Vocabulary.parse([list(words) for words in read_class_file(classes)], background)
+
+
+class _Parser(ArgumentParser):
+    """Takes from a configuration of ``sclip test`` its model section alone, and says so."""
+
+    def parse_path(self, cfg_path: Any, *args: Any, **kwargs: Any) -> Namespace:
+        """Parse one configuration file."""
+        content = yaml.safe_load(Path(str(cfg_path)).read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or not content.keys() & _TEST_SECTIONS:
+            return super().parse_path(cfg_path, *args, **kwargs)
+        ignored = sorted(content.keys() - {"model"})
+        sys.stderr.write(f"Note: sclip predict takes only the model from {cfg_path}, not {', '.join(ignored)}.\n")
+        return self.parse_string(yaml.safe_dump({"model": content.get("model") or {}}), **kwargs)
+
+
+def _build_parser() -> ArgumentParser:
+    parser = _Parser(prog="sclip predict", description=_DESCRIPTION)
+    parser.add_argument(
+        "-c",
+        "--config",
+        action=ActionConfigFile,
+        help="A configuration; of one for sclip test only the model section counts, since trainer and data describe "
+        "the evaluation of a benchmark.",
+    )
+    parser.add_argument(
+        "--images", type=str, nargs="+", required=True, help="Image files and folders of such; several may be given."
+    )
+    parser.add_argument(
+        "--classes",
+        type=list[str] | str,
+        required=True,
+        help='Names split by commas, synonyms by = and |: "cat, grass=lawn|meadow, sky". Or a class file (a line per '
+        "class, synonyms split by commas), or the name of a benchmark (VOC21) or its class file (voc21.txt), whose "
+        "published constants then count.",
+    )
+    parser.add_argument(
+        "--background",
+        action="store_true",
+        help="Add a class 0 for whatever is none of the classes: published words for stuff, less those that name a "
+        "class, and pixels less certain than --model.prob_threshold.",
+    )
+    parser.add_argument("--recursive", action="store_true", help="Take images from subfolders, too.")
+    parser.add_argument("--output_dir", type=str, default="predictions", help="A folder; never overwrites one.")
+    parser.add_argument(
+        "--on_error", type=OnError, default="stop", help="What to do about an image that cannot be read or segmented."
+    )
+    parser.add_argument("--device", type=str, default="auto", help="auto (a GPU if there is one), cpu or cuda.")
+    parser.add_argument(
+        "--precision",
+        type=Precision,
+        default="32-true",
+        help="Of the vision tower. bf16-mixed is faster on GPUs; most CPUs only emulate it.",
+    )
+    parser.add_argument(
+        "--short_side",
+        type=int | None,
+        help="Pixels that the short side of images is resized to, 0 for their own size; by default 336, or what is "
+        "published for a benchmark's classes.",
+    )
+    parser.add_class_arguments(SegmentorOptions, "model")
+    return parser
+
+
+def _benchmarks() -> list[sclip_lightning.data.Benchmark]:
+    modules = [getattr(sclip_lightning.data, name) for name in sclip_lightning.data.__all__]
+    return [module.published for module in modules if hasattr(module, "published")]
+
+
+def _predict_all(
+    segmentor: Segmentor,
+    vocabulary: Vocabulary,
+    files: Sequence[ImageFile],
+    output: Path,
+    table: ShareTable,
+    on_error: OnError,
+) -> list[str]:
+    """Segment every image and write what it gives; returns what was the matter with those skipped."""
+    skipped = []
+    for file in tqdm(files, "Segmenting", unit="image"):
+        try:
+            prediction = segmentor.predict(file.path, vocabulary)
+        except DataError as error:
+            problem = message_of(error)
+            if str(file.path) not in problem:
+                problem = f"{file.path}: {problem}"
+            if on_error == "stop":
+                msg = f"{problem} Or skip such images with --on_error skip."
+                raise DataError(msg) from error
+            skipped.append(problem)
+            continue
+        labels, overlay = (output / kind / f"{file.name}.png" for kind in ("labels", "overlays"))
+        for path in (labels, overlay):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        prediction.save(labels)
+        prediction.overlay(file.name).save(overlay)
+        table.add(file, prediction)
+    if len(skipped) == len(files):
+        msg = f"None of the {len(files)} images could be segmented. The first: {skipped[0]}"
+        raise DataError(msg)
+    return skipped
+
+
+def _write_classes(path: Path, vocabulary: Vocabulary) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["index", "class", "names", "red", "green", "blue"])
+        for index, (name, words) in enumerate(zip(vocabulary.names, vocabulary.synonyms, strict=True)):
+            writer.writerow([index, name, ", ".join(words), *vocabulary.palette[index].tolist()])
+
+
+def _write_settings(path: Path, segmentor: Segmentor, vocabulary: Vocabulary) -> None:
+    """Everything that the labels depend on, besides images and classes."""
+    settings = {
+        "short_side": segmentor.short_side_of(vocabulary),
+        **describe_segmentor(segmentor.sliding_window(vocabulary)),
+        "architecture": segmentor.clip.architecture,
+        "weights": segmentor.clip.weights,
+        "weights_sha256": segmentor.clip.fingerprint[:12],
+        "precision": segmentor.precision,
+        "environment": describe_environment(segmentor.device),
+    }
+    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
