@@ -5,6 +5,8 @@ Other than a benchmark's, these images are turned as their EXIF orientation says
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +15,10 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 from torch import Tensor, uint8
 
-from sclip_lightning.data.layout import expand
+from sclip_lightning.data.layout import HEADER_THREADS, expand
 from sclip_lightning.errors import DataError
 
-__all__ = ["SUFFIXES", "ImageFile", "ImageInput", "find_images", "to_rgb"]
+__all__ = ["SUFFIXES", "ImageFile", "ImageInput", "check_images", "find_images", "to_rgb"]
 
 #: What an image can be given as; see :func:`to_rgb`.
 ImageInput = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
@@ -69,6 +71,19 @@ def find_images(paths: Sequence[str | Path], recursive: bool = False) -> list[Im
     return [ImageFile(path, name) for path, name in zip(found, _distinct(list(found.values())), strict=True)]
 
 
+def check_images(files: Sequence[ImageFile]) -> None:
+    """Read the headers of all files, so that one that holds no image is found before the first is segmented.
+
+    Raises:
+        DataError: For the first such file, with the number of others.
+    """
+    with ThreadPoolExecutor(HEADER_THREADS) as pool:
+        problems = [problem for problem in pool.map(_header_problem, files) if problem]
+    if problems:
+        others = f" {len(problems) - 1} more files have problems of this kind." if len(problems) > 1 else ""
+        raise DataError(f"{problems[0]}{others}")
+
+
 def to_rgb(image: ImageInput | object) -> npt.NDArray[np.uint8]:
     """Turn an image into [H, W, 3] uint8 RGB.
 
@@ -84,7 +99,9 @@ def to_rgb(image: ImageInput | object) -> npt.NDArray[np.uint8]:
         DataError: The file is missing, unreadable or no image, or the image is none of the above.
     """
     if isinstance(image, str | Path):
-        return _read(expand(image))
+        path = expand(image)
+        with _opened(path) as opened:
+            return _decode(opened, str(path))
     if isinstance(image, Image.Image):
         return _decode(image, "The PIL image")
     if isinstance(image, Tensor):
@@ -136,10 +153,20 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return result
 
 
-def _read(path: Path) -> npt.NDArray[np.uint8]:
+def _header_problem(file: ImageFile) -> str | None:
+    try:
+        with _opened(file.path):
+            return None
+    except DataError as error:
+        return str(error)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image file; whatever Pillow fails on, at once or while decoding, becomes a DataError."""
     try:
         with Image.open(path) as image:
-            return _decode(image, str(path))
+            yield image
     except FileNotFoundError as error:
         msg = f"There is no image {path}, seen from {Path.cwd()}. Give the path of an image file."
         raise DataError(msg) from error

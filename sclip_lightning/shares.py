@@ -63,6 +63,7 @@ class ShareTable:
             lines.append(f"{self.classes[c]:<{width}}  {100 * mean[c]:>6.2f} %  {images[c]:>6}  {where}")
         if len(order) > SHOWN:
             lines.append(f"and {len(order) - SHOWN} more classes, all in shares.csv")
-        absent = len(self.classes) - len(order)
-        lines.append(f"\n{len(shares)} images, {len(order)} classes seen" + (f", {absent} in none" if absent else ""))
+        lines.append(
+            f"\n{len(shares)} image{'s' * (len(shares) > 1)}, {len(order)} of {len(self.classes)} classes seen"
+        )
         return "\n".join(lines)

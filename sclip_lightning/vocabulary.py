@@ -28,8 +28,8 @@ BACKGROUND = "background"
 
 #: Constants for own classes. SCLIP's and ResCLIP's authors agree on these for most benchmarks that have no background.
 OWN = Protocol(short_side=336)
-#: The same with a background: as SCLIP's authors set them for COCO-Object, everyday scenes with a background.
-OWN_WITH_BACKGROUND = Protocol(short_side=336, logit_scale=50.0, prob_threshold=0.1)
+#: With a background: as SCLIP's authors set them for COCO-Object, everyday scenes with a background.
+BACKGROUND_LOGIT_SCALE, BACKGROUND_PROB_THRESHOLD = 50.0, 0.1
 #: ResCLIP's authors chose these per benchmark; own classes take those of COCO-Stuff, the largest vocabulary.
 OWN_RESCLIP = ResclipSettings(rcs=(2.0, 0.4), sfr=(1.8, 0.7), sfr_threshold=0.11)
 
@@ -99,7 +99,7 @@ class Vocabulary:
             synonyms,
             _colours(len(synonyms), has_background),
             has_background,
-            OWN_WITH_BACKGROUND if has_background else OWN,
+            _for_background(OWN) if has_background else OWN,
         )
         if background:
             return vocabulary.with_background()
@@ -135,8 +135,12 @@ class Vocabulary:
             synonyms=(words, *self.synonyms),
             palette=np.concatenate([np.array([BACKGROUND_COLOUR], np.uint8), self.palette]),
             has_background=True,
-            protocol=OWN_WITH_BACKGROUND,
+            protocol=_for_background(self.protocol),
         )
+
+
+def _for_background(protocol: Protocol) -> Protocol:
+    return replace(protocol, logit_scale=BACKGROUND_LOGIT_SCALE, prob_threshold=BACKGROUND_PROB_THRESHOLD)
 
 
 def _split(entry: str) -> list[str]:

@@ -16,7 +16,7 @@ from sclip_lightning.configs import resolve_arguments
 from sclip_lightning.data.benchmark import ProtocolName, read_class_file
 from sclip_lightning.environment import describe_environment
 from sclip_lightning.errors import DataError, message_of
-from sclip_lightning.images import ImageFile, find_images
+from sclip_lightning.images import ImageFile, check_images, find_images
 from sclip_lightning.options import SegmentorOptions
 from sclip_lightning.protocol import describe_segmentor
 from sclip_lightning.run_folder import new_run_folder
@@ -48,6 +48,8 @@ def run_predict(arguments: Sequence[str]) -> None:
     chosen: SegmentorOptions = parser.instantiate_classes(options).model
     # Whatever can be found wrong before the weights are loaded.
     files = find_images(options.images, options.recursive)
+    if options.on_error == "stop":
+        check_images(files)
     vocabulary = find_vocabulary(options.classes, options.background, chosen.protocol)
     output = Path(options.output_dir).expanduser().absolute()
     output = new_run_folder(str(output.parent), "", output.name)
@@ -63,6 +65,8 @@ def run_predict(arguments: Sequence[str]) -> None:
         skipped = _predict_all(segmentor, vocabulary, files, output, table, options.on_error)
     for problem in skipped:
         sys.stderr.write(f"Skipped: {problem}\n")
+    if chosen.weights is None:
+        sys.stderr.write("Note: the weights are random; the labels mean nothing.\n")
     print(f"\n{table.summary()}\n\nWritten to {output}")  # noqa: T201  what the command is for
 
 
@@ -90,6 +94,12 @@ def find_vocabulary(
                 return vocabulary.with_background() if background else vocabulary
         if not classes.endswith(".txt"):
             return Vocabulary.parse(classes, background)
+        names = ", ".join(benchmark.name for benchmark in _benchmarks())
+        msg = (
+            f"There is no class file {classes} (--classes), seen from {Path.cwd()}. Give the path of a text file with "
+            f"one class per line, synonyms split by commas, the name of a benchmark ({names}), or the names themselves."
+        )
+        raise DataError(msg)
     return Vocabulary.parse([list(words) for words in read_class_file(classes)], background)
 
 
@@ -177,7 +187,7 @@ def _predict_all(
             if str(file.path) not in problem:
                 problem = f"{file.path}: {problem}"
             if on_error == "stop":
-                msg = f"{problem} Or skip such images with --on_error skip."
+                msg = f"{problem} To skip such images: --on_error skip. What was done before lies in {output}."
                 raise DataError(msg) from error
             skipped.append(problem)
             continue
