@@ -15,8 +15,9 @@ usage: sclip COMMAND [options]
 Evaluate training-free open-vocabulary segmentation.
 
 commands:
-  test    segment a benchmark and score the result
-  score   score label maps that any method wrote
+  test         segment a benchmark and score the result
+  score        score label maps that any method wrote
+  check-data   check a data set's files before anything is computed
 
 sclip COMMAND --help lists a command's options; sclip --version prints the version.
 """
@@ -37,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from sclip_lightning.commands.score import run_score
 
             run_score(rest)
+        elif command == "check-data":
+            from sclip_lightning.commands.check_data import run_check_data
+
+            run_check_data(rest)
         elif command in ("-h", "--help"):
             sys.stdout.write(_USAGE)
         elif command == "--version":
