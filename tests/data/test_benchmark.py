@@ -17,7 +17,6 @@ from sclip_lightning.data import (
 from sclip_lightning.data.benchmark import CLASS_FOLDER, read_class_file, voc_colours
 from sclip_lightning.errors import DataError
 
-
 #: Images, classes, queries; short side, logit scale and probability threshold of SCLIP's authors; short side, crop and
 #: threshold of ResCLIP's; tau and lambda of RCS and SFR, and SFR's threshold.
 PUBLISHED = {

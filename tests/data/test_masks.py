@@ -50,7 +50,7 @@ def test_bad_matlab_masks(tmp_path):
     path = tmp_path / "mask.mat"
     savemat(path, {"other": LABELS})
     for read in (read_mask, mask_size):
-        with pytest.raises(DataError, match=r"mask\.mat holds no label map: expected a variable LabelMap or S, found o"):
+        with pytest.raises(DataError, match=r"mask\.mat holds no label map: expected .* LabelMap or S, found o"):
             read(path)
     noise = np.random.default_rng(0).integers(256, size=(64, 64), dtype=np.uint8)
     savemat(path, {"S": noise}, do_compression=True)
