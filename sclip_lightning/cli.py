@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NoReturn
 
 from sclip_lightning import __version__
@@ -9,16 +10,21 @@ from sclip_lightning.errors import SclipError, message_of
 
 __all__ = ["main"]
 
-_USAGE = """\
+#: What each command does; ``sclip check-data`` is run by ``commands.check_data.run_check_data``.
+_COMMANDS = {
+    "predict": "segment your own images into your own classes",
+    "test": "segment a benchmark and score the result",
+    "score": "score label maps that any method wrote",
+    "check-data": "check a data set's files before anything is computed",
+}
+
+_USAGE = f"""\
 usage: sclip COMMAND [options]
 
 Training-free open-vocabulary segmentation: evaluate it, or use it.
 
 commands:
-  predict  segment your own images into your own classes
-  test     segment a benchmark and score the result
-  score    score label maps that any method wrote
-
+{"".join(f"  {name:<12} {summary}\n" for name, summary in _COMMANDS.items())}
 sclip COMMAND --help lists a command's options; sclip --version prints the version.
 """
 
@@ -29,26 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Ends the process with 1 after an error that the user can mend, with 2 after one in the arguments.
     """
     command, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if command in ("-h", "--help"):
+        sys.stdout.write(_USAGE)
+    elif command == "--version":
+        sys.stdout.write(f"sclip_lightning {__version__}\n")
+    elif command in _COMMANDS:
+        _run(command.replace("-", "_"), rest)
+    else:
+        sys.stderr.write(f"{_USAGE}\nerror: there is no command {command!r}\n")
+        sys.exit(2)
+
+
+def _run(name: str, arguments: Sequence[str]) -> None:
     try:
-        if command == "test":
-            from sclip_lightning.commands.test import run_test
-
-            run_test(rest)
-        elif command == "score":
-            from sclip_lightning.commands.score import run_score
-
-            run_score(rest)
-        elif command == "predict":
-            from sclip_lightning.commands.predict import run_predict
-
-            run_predict(rest)
-        elif command in ("-h", "--help"):
-            sys.stdout.write(_USAGE)
-        elif command == "--version":
-            sys.stdout.write(f"sclip_lightning {__version__}\n")
-        else:
-            sys.stderr.write(f"{_USAGE}\nerror: there is no command {command!r}\n")
-            sys.exit(2)
+        getattr(import_module(f"sclip_lightning.commands.{name}"), f"run_{name}")(arguments)
     except SclipError as error:
         _fail(error)
     except ValueError as error:

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from sclip_lightning.errors import ConfigError
 
-__all__ = ["find_config", "resolve_arguments", "shipped_configs"]
+__all__ = ["find_config", "resolve_arguments", "section_names", "shipped_configs"]
 
 
 def shipped_configs() -> Path:
@@ -31,6 +33,21 @@ def find_config(name: str) -> Path:
     names = sorted(str(path.relative_to(shipped)) for path in shipped.rglob("*.yaml"))
     msg = f"There is no configuration {name!r} in {Path.cwd()}, nor among those shipped: {', '.join(names)}."
     raise ConfigError(msg)
+
+
+def section_names(arguments: Sequence[str]) -> list[str]:
+    """Names of the sections in all configurations that the (resolved) arguments name, each once."""
+    names: dict[str, None] = {}
+    for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        key, equals, path = option.partition("=")
+        if key not in ("--config", "-c"):
+            continue
+        try:
+            content = yaml.safe_load(Path(path if equals else following).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            continue  # for the parser to complain about
+        names |= dict.fromkeys(content if isinstance(content, dict) else ())
+    return list(names)
 
 
 def resolve_arguments(arguments: Sequence[str]) -> list[str]:

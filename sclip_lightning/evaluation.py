@@ -58,7 +58,7 @@ class Evaluation(nn.Module):
             "recall": regions.recall,
             "F1": regions.f1,
         }
-        notes = []
+        notes = list(self.benchmark.notes)
         for name, metric in zip(BOUNDARY_TOLERANCES, self.boundaries, strict=False):
             boundary = metric.compute()
             metrics[name] = boundary.mean

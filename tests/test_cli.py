@@ -18,7 +18,7 @@ from sclip_lightning.cli import main
 from sclip_lightning.configs import find_config, shipped_configs
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.loftup import load_loftup
-from tests.fake_data import write_coco_stuff, write_voc
+from tests.fake_data import write_all, write_coco_stuff, write_voc
 
 CONFIGS = sorted(str(path.relative_to(shipped_configs())) for path in shipped_configs().rglob("*.yaml"))
 ROOT = Path(__file__).parent.parent
@@ -68,17 +68,24 @@ def load(folder):
     return json.loads((Path("lightning_logs") / folder / "results.json").read_text())
 
 
+@pytest.fixture(scope="session")
+def all_data(tmp_path_factory):
+    """A folder with a few images of every benchmark, which tests only read."""
+    return write_all(tmp_path_factory.mktemp("all-data"), 3)
+
+
 @pytest.mark.parametrize("config", CONFIGS)
-def test_every_shipped_config_runs(config, options, tmp_path, capsys):
+def test_every_shipped_config_runs(config, options, all_data, tmp_path, capsys):
     torch.save(load_loftup(None, dim=16).state_dict(), tmp_path / "loftup.bin")
     base = [] if config == "baseline.yaml" else ["--config", "baseline.yaml"]
-    run("test", *base, "--config", config, *options, f"--model.loftup_weights={tmp_path / 'loftup.bin'}")
+    own = [f"--data.root={all_data}", f"--model.loftup_weights={tmp_path / 'loftup.bin'}"]
+    run("test", *base, "--config", config, *options, *own)
     assert "mIoU" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("benchmark", ["VOC21", "VOC20", "COCOStuff"])
-def test_run_leaves_its_records(benchmark, options, capsys):
-    run("test", "--config", "baseline.yaml", "--data", benchmark, *options)
+@pytest.mark.parametrize("benchmark", ["VOC21", "VOC20", "COCOStuff", "ADE20K", "Cityscapes"])
+def test_run_leaves_its_records(benchmark, options, all_data, capsys):
+    run("test", "--config", "baseline.yaml", "--data", benchmark, *options, f"--data.root={all_data}")
     table = capsys.readouterr().out
     results = load(f"{benchmark}/baseline")
     assert results["protocol"]["images"] == "3 of 3"

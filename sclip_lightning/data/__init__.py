@@ -1,8 +1,26 @@
 """Benchmarks and their data modules."""
 
+from sclip_lightning.data.ade20k import ADE20K
 from sclip_lightning.data.benchmark import Benchmark
-from sclip_lightning.data.coco_stuff import COCOStuff
+from sclip_lightning.data.cityscapes import Cityscapes
+from sclip_lightning.data.coco_object import COCOObject
+from sclip_lightning.data.coco_stuff import COCOStuff, COCOStuff10k
+from sclip_lightning.data.context import Context59, Context60
 from sclip_lightning.data.datamodule import SegmentationDataModule
+from sclip_lightning.data.image_folder import ImageFolder
 from sclip_lightning.data.voc import VOC20, VOC21
 
-__all__ = ["VOC20", "VOC21", "Benchmark", "COCOStuff", "SegmentationDataModule"]
+__all__ = [
+    "ADE20K",
+    "VOC20",
+    "VOC21",
+    "Benchmark",
+    "COCOObject",
+    "COCOStuff",
+    "COCOStuff10k",
+    "Cityscapes",
+    "Context59",
+    "Context60",
+    "ImageFolder",
+    "SegmentationDataModule",
+]

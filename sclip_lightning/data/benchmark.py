@@ -23,6 +23,7 @@ __all__ = [
     "ResclipSettings",
     "read_class_file",
     "read_label_table",
+    "voc_colours",
 ]
 
 #: Whose protocol: that of SCLIP's authors (Wang et al., ECCV 2024) or of ResCLIP's (Yang et al., CVPR 2025).
@@ -111,6 +112,8 @@ class Benchmark:
         resclip: ResCLIP's hyper-parameters.
         scores_boundaries: Whether boundary F1 is scored; False where background is ignored, since what an object
             borders on is then mostly void.
+        images: Number of images in the published split; None where nobody published one.
+        notes: What a reader of any result on it must know.
 
     Raises:
         DataError: The prompt names are for another number of classes.
@@ -123,6 +126,8 @@ class Benchmark:
     protocols: Mapping[ProtocolName, Protocol]
     resclip: ResclipSettings
     scores_boundaries: bool = True
+    images: int | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.synonyms) != len(self.classes):
@@ -185,7 +190,7 @@ class LabelTable(NamedTuple):
 
 
 def read_label_table(name: str) -> LabelTable:
-    """Read a shipped class table, ``voc`` or ``coco_stuff``; names and colours are those that mmseg uses."""
+    """Read a shipped class table such as ``voc``; names and colours are those that mmseg uses."""
     with (CLASS_FOLDER / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return LabelTable(
@@ -193,6 +198,18 @@ def read_label_table(name: str) -> LabelTable:
         names=tuple(row["name"] for row in rows),
         palette=np.array([[row["red"], row["green"], row["blue"]] for row in rows]).astype(np.uint8),
     )
+
+
+def voc_colours(count: int) -> npt.NDArray[np.uint8]:
+    """The first colours of PASCAL VOC's colour map, [count, 3] uint8 RGB; 256 are distinct, and the first is black.
+
+    The three lowest bits of an index are the highest bits of red, green and blue, the next three the second highest,
+    and so on (VOC development kit).
+    """
+    index = np.arange(count)[:, None]
+    channel = np.arange(3)[None]
+    bits = [((index >> (3 * bit + channel)) & 1) << (7 - bit) for bit in range(8)]
+    return np.sum(bits, axis=0).astype(np.uint8)
 
 
 def _find_class_file(path: str | Path) -> Path:

@@ -10,8 +10,7 @@ from torch.utils.data import DataLoader
 
 from sclip_lightning.data.benchmark import Benchmark, ClassNames, ProtocolName
 from sclip_lightning.data.dataset import Sample, SegmentationDataset
-from sclip_lightning.data.layout import SampleFiles, check_files
-from sclip_lightning.data.masks import LabelMap
+from sclip_lightning.data.layout import Listing, check_files
 from sclip_lightning.data.sampler import ShardSampler
 from sclip_lightning.data.transforms import image_pipeline
 from sclip_lightning.errors import ConfigError, DataError
@@ -75,32 +74,30 @@ class SegmentationDataModule(LightningDataModule, ABC):
         self.num_samples = num_samples
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.benchmark = replace(
-            self.published,
-            prompts=self.published.prompts if classes is None else ClassNames.load(classes),
-        )
+        self.benchmark = self.describe(classes)
         published = self.benchmark.protocols[protocol]
         self.protocol = replace(published, short_side=published.short_side if short_side is None else short_side)
 
+    def describe(self, classes: str | list[str] | None) -> Benchmark:
+        """The benchmark as published, with the prompt names given instead of the published ones."""
+        return self.published if classes is None else replace(self.published, prompts=ClassNames.load(classes))
+
     @abstractmethod
-    def find_samples(self, root: str) -> tuple[list[SampleFiles], LabelMap]:
+    def find_files(self, root: str) -> Listing:
         """Find the split on disk.
 
         Args:
             root: The data set's folder or the one above it.
 
-        Returns:
-            All samples of the split in order, and the table for what their masks store.
-
         Raises:
-            DataError: Folders, images or masks are missing.
+            DataError: Folders or lists are missing.
         """
 
-    def setup(self, stage: str) -> None:
-        """Find the samples and check their files, before any of them is segmented.
+    def listing(self) -> Listing:
+        """Find the split below the root that is given.
 
         Raises:
-            DataError: The root is not given, or something in it is missing, unreadable or not as expected.
+            DataError: The root is not given, or folders or lists are missing in it.
         """
         root = self.root or os.environ.get(ROOT_VARIABLE)
         if not root:
@@ -109,11 +106,22 @@ class SegmentationDataModule(LightningDataModule, ABC):
                 f"{ROOT_VARIABLE} are both empty. Set one of them to the data set's folder."
             )
             raise DataError(msg)
-        files, label_map = self.find_samples(root)
+        return self.find_files(root)
+
+    def setup(self, stage: str) -> None:
+        """Find the samples and check their files, before any of them is segmented.
+
+        Raises:
+            DataError: The root is not given, or something in it is missing, unreadable or not as expected.
+        """
+        listing = self.listing()
+        if problems := listing.problems():
+            raise DataError(problems[0])
+        files = listing.samples()
         self.split_size = len(files)
         files = files[: self.num_samples]
         check_files(files)
-        self.dataset = SegmentationDataset(files, image_pipeline(self.protocol.short_side), label_map)
+        self.dataset = SegmentationDataset(files, image_pipeline(self.protocol.short_side), listing.label_map)
 
     def test_dataloader(self) -> DataLoader[Sample]:
         """The samples of this rank; a batch is a list of them."""

@@ -1,15 +1,16 @@
 """Finding a data set's folders, pairing its images with their masks, and checking the pairs before anything runs."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from sclip_lightning.data.masks import image_size, mask_size
+from sclip_lightning.data.masks import LabelMap, image_size, mask_size
 from sclip_lightning.errors import DataError
 
-__all__ = ["SampleFiles", "check_files", "check_same_size", "expand", "find_paths", "list_files", "pair_files"]
+__all__ = ["Listing", "SampleFiles", "check_files", "check_same_size", "expand", "find_paths", "list_files", "read_ids"]
 
 #: How many files an error message names.
 SHOWN = 3
@@ -30,6 +31,58 @@ class SampleFiles(NamedTuple):
     id: str
     image: Path
     mask: Path
+
+
+class Listing(NamedTuple):
+    """The files of a split as they lie on disk, before anybody asks whether each image has its mask.
+
+    Attributes:
+        ids: The samples of the split, in order.
+        images: Path of every image found, by id.
+        masks: Path of every mask found, by id.
+        places: The list and the folders these come from.
+        form: Which of the forms that the masks go by was found, in words.
+        label_map: What the values stored in this form mean.
+        listed: Whether a file lists the ids; else they are whatever the folders hold.
+    """
+
+    ids: Sequence[str]
+    images: Mapping[str, Path]
+    masks: Mapping[str, Path]
+    places: Sequence[Path]
+    form: str
+    label_map: LabelMap
+    listed: bool = False
+
+    def problems(self, shown: int = SHOWN) -> list[str]:
+        """What keeps the files from being scored, at most ``shown`` samples named in each.
+
+        The split is empty, it lists samples twice, or samples have no image or no mask.
+        """
+        where = ", ".join(map(str, self.places))
+        if not self.ids:
+            return [f"The split is empty: no samples in {where}. Unpack the data set again, or check --data.root."]
+        problems = []
+        twice = [sample_id for sample_id, count in Counter(self.ids).items() if count > 1]
+        if twice:
+            problems.append(
+                f"{len(twice)} samples are listed more than once: {_first(twice, shown)}. Looked in {where}. Each "
+                "sample counts once: take the repetitions out of the list."
+            )
+        for what, files in (("image", self.images), ("mask", self.masks)):
+            missing = [sample_id for sample_id in self.ids if sample_id not in files]
+            if missing:
+                problems.append(
+                    f"{len(missing)} of the {len(self.ids)} samples have no {what}: {_first(missing, shown)}. Looked "
+                    f"in {where}. Every sample of the split needs an image and a mask: unpack the missing {what}s, or "
+                    "take these samples out of the split."
+                )
+        return problems
+
+    def samples(self) -> list[SampleFiles]:
+        """Image and mask of each id that has both, in order."""
+        paired = [sample_id for sample_id in self.ids if sample_id in self.images and sample_id in self.masks]
+        return [SampleFiles(sample_id, self.images[sample_id], self.masks[sample_id]) for sample_id in paired]
 
 
 def expand(path: str | Path) -> Path:
@@ -71,39 +124,19 @@ def find_paths(root: str, dataset: str, prefixes: Sequence[str], parts: Sequence
 def list_files(folder: Path, suffix: str) -> dict[str, Path]:
     """Map file names without their suffix to paths, by a single listing of the folder."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.name.endswith(suffix)]
+        # Copying from a Mac leaves a "._name" beside each file, which is none of the data set's.
+        names = [entry.name for entry in entries if entry.name.endswith(suffix) and not entry.name.startswith(".")]
     return {name.removesuffix(suffix): folder / name for name in names}
 
 
-def pair_files(
-    ids: Sequence[str], images: Mapping[str, Path], masks: Mapping[str, Path], places: Sequence[Path]
-) -> list[SampleFiles]:
-    """Give each id its image and its mask.
-
-    Args:
-        ids: The samples of the split, in order.
-        images: Path of every image found, by id.
-        masks: Path of every mask found, by id.
-        places: The list and the folders these come from, for the error message.
-
-    Raises:
-        DataError: There are no ids, or some have no image or no mask.
-    """
-    where = ", ".join(map(str, places))
-    if not ids:
-        msg = f"The split is empty: no samples in {where}. Unpack the data set again, or check --data.root."
-        raise DataError(msg)
-    for what, files in (("image", images), ("mask", masks)):
-        missing = [sample_id for sample_id in ids if sample_id not in files]
-        if missing:
-            names = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
-            msg = (
-                f"{len(missing)} of the {len(ids)} samples have no {what}: {names}. Looked in {where}. Every sample of "
-                f"the split needs an image and a mask: unpack the missing {what}s, or take these samples out of the "
-                "split."
-            )
-            raise DataError(msg)
-    return [SampleFiles(sample_id, images[sample_id], masks[sample_id]) for sample_id in ids]
+def read_ids(path: Path) -> list[str]:
+    """Read a list of samples: the first word of every line that has one; raises DataError where it is no text."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"The list {path} cannot be read: {error}. It must be a UTF-8 text file with one sample per line."
+        raise DataError(msg) from error
+    return [line.split()[0] for line in lines if line.strip()]
 
 
 def check_same_size(files: SampleFiles, image: tuple[int, int], mask: tuple[int, int]) -> None:
@@ -128,6 +161,10 @@ def check_files(samples: Iterable[SampleFiles]) -> None:
     if problems:
         more = f" {len(problems) - 1} more samples have problems of this kind." if len(problems) > 1 else ""
         raise DataError(problems[0] + more)
+
+
+def _first(names: Sequence[str], shown: int) -> str:
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
 
 
 def _header_problem(files: SampleFiles) -> str | None:

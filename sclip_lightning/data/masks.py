@@ -1,12 +1,14 @@
 """Reading images and index masks, and turning stored label values into train ids.
 
-Everything is decoded by Pillow: it gives the index of a palette PNG, where other decoders give its colours. EXIF
-orientation is not applied, to images no more than to masks, since ground truth is drawn on the pixels as stored.
+Images are decoded by Pillow: it gives the index of a palette PNG, where other decoders give its colours. EXIF
+orientation is not applied, to images no more than to masks, since ground truth is drawn on the pixels as stored. Masks
+published as MATLAB files (PASCAL Context, COCO-Stuff 10k) are read by SciPy.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,9 @@ IGNORE_INDEX = 255
 #: Pillow modes that hold an index per pixel: palette, 8 bit, and 16 bit (which older releases open as "I").
 INDEX_MODES = ("P", "L", "I;16", "I")
 
+#: What the label map is called in a MATLAB file: by PASCAL Context's publishers, and by COCO-Stuff 10k's.
+MATLAB_VARIABLES = ("LabelMap", "S")
+
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
     """Read an image as [H, W, 3] uint8 RGB.
@@ -34,11 +39,16 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def read_mask(path: Path) -> npt.NDArray[np.uint8] | npt.NDArray[np.int32]:
-    """Read the stored values of an index mask, [H, W]: uint8 from a palette or 8 bit PNG, int32 from a 16 bit one.
+    """Read the stored values of an index mask, [H, W]: uint8 where stored in 8 bit, else int32.
+
+    Args:
+        path: A palette, 8 bit or 16 bit image, or a MATLAB file (``.mat``).
 
     Raises:
-        DataError: The file is missing, truncated or no image, or stores colours.
+        DataError: The file is missing, truncated or no image, or stores colours or no label map.
     """
+    if path.suffix == ".mat":
+        return _read_matlab(path)
     with _opened_mask(path) as image:
         values = np.array(image)
     return values if values.dtype == np.uint8 else values.astype(np.int32)
@@ -52,6 +62,11 @@ def image_size(path: Path) -> tuple[int, int]:
 
 def mask_size(path: Path) -> tuple[int, int]:
     """(H, W) of an index mask in pixels, from its header alone; raises DataError for a mask that stores colours."""
+    if path.suffix == ".mat":
+        from scipy.io import whosmat
+
+        shapes = {name: shape for name, shape, _ in _matlab(whosmat, path)}
+        return _label_map(shapes, path)
     with _opened_mask(path) as image:
         return image.height, image.width
 
@@ -73,6 +88,12 @@ class LabelMap:
     def identity(cls, num_classes: int) -> "LabelMap":
         """Masks that store train ids 0..num_classes - 1 and ``IGNORE_INDEX``."""
         return cls({label: label for label in (*range(num_classes), IGNORE_INDEX)})
+
+    @classmethod
+    def without_zero(cls, num_classes: int) -> "LabelMap":
+        """Masks that store train ids plus 1, and 0 (like ``IGNORE_INDEX``) for what is not scored."""
+        labels = {label + 1: label for label in range(num_classes)}
+        return cls({0: IGNORE_INDEX, **labels, IGNORE_INDEX: IGNORE_INDEX})
 
     def __call__(self, values: npt.NDArray[np.uint8] | npt.NDArray[np.int32], path: Path) -> npt.NDArray[np.uint8]:
         """Map values to train ids.
@@ -103,6 +124,33 @@ def _ranges(values: npt.NDArray[np.integer]) -> str:
     """Sorted distinct integers as text: 0, 1, 2, 5 becomes "0..2, 5"."""
     runs = np.split(values, np.flatnonzero(np.diff(values) > 1) + 1)
     return ", ".join(f"{run[0]}..{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
+def _read_matlab(path: Path) -> npt.NDArray[np.uint8] | npt.NDArray[np.int32]:
+    from scipy.io import loadmat
+
+    values = np.asarray(_label_map(_matlab(loadmat, path), path))
+    return values if values.dtype == np.uint8 else values.astype(np.int32)
+
+
+def _matlab(read: Callable[[str], Any], path: Path) -> Any:
+    """What a reader of SciPy makes of a MATLAB file; whatever it fails on becomes a DataError."""
+    try:
+        return read(str(path))
+    except Exception as error:  # a damaged file raises whatever the decoder stumbles over, zlib.error for one
+        msg = f"{path} cannot be read as a MATLAB file: {error}. Copy or download the file again."
+        raise DataError(msg) from error
+
+
+def _label_map(variables: Mapping[str, Any], path: Path) -> Any:
+    for name in MATLAB_VARIABLES:
+        if name in variables:
+            return variables[name]
+    msg = (
+        f"The MATLAB file {path} holds no label map: expected a variable {' or '.join(MATLAB_VARIABLES)}, found "
+        f"{', '.join(name for name in variables if not name.startswith('__')) or 'none'}. Use the masks as published."
+    )
+    raise DataError(msg)
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from sclip_lightning.data.benchmark import (
     read_label_table,
 )
 from sclip_lightning.data.datamodule import SegmentationDataModule
-from sclip_lightning.data.layout import SampleFiles, find_paths, list_files, pair_files
-from sclip_lightning.data.masks import IGNORE_INDEX, LabelMap
+from sclip_lightning.data.layout import Listing, find_paths, list_files, read_ids
+from sclip_lightning.data.masks import LabelMap
 
 __all__ = ["VOC20", "VOC21"]
 
@@ -34,11 +34,12 @@ class VOC21(SegmentationDataModule):
             "resclip": Protocol(short_side=336, prob_threshold=0.1, crop=0),
         },
         resclip=ResclipSettings(rcs=(2.0, 0.3), sfr=(2.2, 0.7), sfr_threshold=0.5),
+        images=1449,
     )
 
-    def find_samples(self, root: str) -> tuple[list[SampleFiles], LabelMap]:
+    def find_files(self, root: str) -> Listing:
         """Find the val split; stored values are train ids."""
-        return _find_val(root), LabelMap.identity(21)
+        return _find_val(root, LabelMap.identity(21))
 
 
 class VOC20(SegmentationDataModule):
@@ -55,20 +56,27 @@ class VOC20(SegmentationDataModule):
         protocols={"sclip": Protocol(short_side=336), "resclip": Protocol(short_side=336, crop=0)},
         resclip=ResclipSettings(rcs=(2.0, 0.6), sfr=(2.1, 0.6), sfr_threshold=0.1),
         scores_boundaries=False,
+        images=1449,
     )
 
-    def find_samples(self, root: str) -> tuple[list[SampleFiles], LabelMap]:
+    def find_files(self, root: str) -> Listing:
         """Find the val split; stored values are train ids plus 1."""
-        objects = {value: value - 1 for value in range(1, 21)}
-        return _find_val(root), LabelMap({0: IGNORE_INDEX, **objects, IGNORE_INDEX: IGNORE_INDEX})
+        return _find_val(root, LabelMap.without_zero(20))
 
 
-def _find_val(root: str) -> list[SampleFiles]:
+def _find_val(root: str, label_map: LabelMap) -> Listing:
     images, masks, split = find_paths(
         root,
         "PASCAL VOC 2012",
         prefixes=("", "VOC2012", "VOCdevkit/VOC2012"),
         parts=(("JPEGImages",), ("SegmentationClass",), ("ImageSets/Segmentation/val.txt",)),
     )
-    ids = split.read_text(encoding="utf-8").split()
-    return pair_files(ids, list_files(images, ".jpg"), list_files(masks, ".png"), places=(split, images, masks))
+    return Listing(
+        ids=read_ids(split),
+        images=list_files(images, ".jpg"),
+        masks=list_files(masks, ".png"),
+        places=(split, images, masks),
+        form="masks as published (0 background, 1..20 objects)",
+        label_map=label_map,
+        listed=True,
+    )

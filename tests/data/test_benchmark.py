@@ -3,17 +3,41 @@ import hashlib
 import numpy as np
 import pytest
 
-from sclip_lightning.data import VOC20, VOC21, COCOStuff
-from sclip_lightning.data.benchmark import CLASS_FOLDER, read_class_file
+from sclip_lightning.data import (
+    ADE20K,
+    VOC20,
+    VOC21,
+    Cityscapes,
+    COCOObject,
+    COCOStuff,
+    COCOStuff10k,
+    Context59,
+    Context60,
+)
+from sclip_lightning.data.benchmark import CLASS_FOLDER, read_class_file, voc_colours
 from sclip_lightning.errors import DataError
 
+#: Images, classes, queries; short side, logit scale and probability threshold of SCLIP's authors; short side, crop and
+#: threshold of ResCLIP's; tau and lambda of RCS and SFR, and SFR's threshold.
+PUBLISHED = {
+    VOC21: (1449, 21, 56, (336, 65, 0.1), (336, 0, 0.1), (2.0, 0.3), (2.2, 0.7), 0.5),
+    VOC20: (1449, 20, 30, (336, 40, 0), (336, 0, 0), (2.0, 0.6), (2.1, 0.6), 0.1),
+    Context60: (5105, 60, 60, (336, 50, 0.1), (336, 224, 0.1), (2.0, 0.3), (1.8, 0.7), 0.3),
+    Context59: (5105, 59, 59, (336, 40, 0), (336, 224, 0), (2.0, 0.4), (1.8, 0.7), 0.25),
+    COCOObject: (5000, 81, 113, (336, 50, 0.1), (336, 224, 0.1), (2.0, 0.4), (1.8, 0.7), 0.11),
+    COCOStuff: (5000, 171, 171, (448, 40, 0), (336, 224, 0), (2.0, 0.4), (1.8, 0.7), 0.11),
+    COCOStuff10k: (1000, 171, 171, (336, 40, 0), (336, 224, 0), (2.0, 0.4), (1.8, 0.7), 0.11),
+    Cityscapes: (500, 19, 19, (560, 40, 0), (560, 224, 0), (2.0, 0.2), (2.1, 0.6), 0.1),
+    ADE20K: (2000, 150, 150, (336, 40, 0), (336, 224, 0), (2.0, 0.3), (2.1, 0.7), 0.25),
+}
 
-@pytest.mark.parametrize(
-    ("module", "num_classes", "num_queries"), [(VOC21, 21, 56), (VOC20, 20, 30), (COCOStuff, 171, 171)]
-)
-def test_published_classes(module, num_classes, num_queries):
+
+@pytest.mark.parametrize("module", PUBLISHED)
+def test_published_classes(module):
+    images, num_classes, num_queries, *_ = PUBLISHED[module]
     benchmark = module().benchmark
     assert benchmark.name == module.__name__
+    assert benchmark.images == images
     assert len(benchmark.classes) == len(set(benchmark.classes)) == len(benchmark.synonyms) == num_classes
     assert sum(map(len, benchmark.synonyms)) == num_queries
     assert benchmark.palette.shape == (num_classes, 3)
@@ -22,29 +46,30 @@ def test_published_classes(module, num_classes, num_queries):
     assert benchmark.class_file_sha256 == hashlib.sha256(content).hexdigest()
 
 
-@pytest.mark.parametrize(
-    ("module", "name", "short_side", "logit_scale", "thresholds", "crop"),
-    [
-        (VOC21, "sclip", 336, 65, (0.1, 0.1), 224),
-        (VOC20, "sclip", 336, 40, (0, 0), 224),
-        (COCOStuff, "sclip", 448, 40, (0, 0), 224),
-        (VOC21, "resclip", 336, 40, (0.1, 0), 0),
-        (VOC20, "resclip", 336, 40, (0, 0), 0),
-        (COCOStuff, "resclip", 336, 40, (0, 0), 224),
-    ],
-)
-def test_published_protocols(module, name, short_side, logit_scale, thresholds, crop):
-    protocol = module(protocol=name).protocol
-    assert (protocol.short_side, protocol.logit_scale) == (short_side, logit_scale)
-    assert (protocol.prob_threshold, protocol.area_threshold) == thresholds
-    assert (protocol.crop, protocol.stride) == (crop, 112)
+@pytest.mark.parametrize("module", PUBLISHED)
+def test_published_protocols(module):
+    _, _, _, sclip, resclip, rcs, sfr, threshold = PUBLISHED[module]
+    protocol = module(protocol="sclip").protocol
+    assert (protocol.short_side, protocol.logit_scale, protocol.prob_threshold) == sclip
+    assert (protocol.crop, protocol.stride) == (224, 112)
+    assert protocol.area_threshold == (0.1 if module is VOC21 else 0)
+    protocol = module(protocol="resclip").protocol
+    assert (protocol.short_side, protocol.crop, protocol.prob_threshold) == resclip
+    assert (protocol.logit_scale, protocol.stride, protocol.area_threshold) == (40, 112, 0)
+    settings = module().benchmark.resclip
+    assert (settings.rcs, settings.sfr, settings.sfr_threshold) == (rcs, sfr, threshold)
 
 
-def test_published_settings_of_resclip():
-    settings = {module: module().benchmark.resclip for module in (VOC21, VOC20, COCOStuff)}
-    assert [s.rcs for s in settings.values()] == [(2.0, 0.3), (2.0, 0.6), (2.0, 0.4)]
-    assert [s.sfr for s in settings.values()] == [(2.2, 0.7), (2.1, 0.6), (1.8, 0.7)]
-    assert [s.sfr_threshold for s in settings.values()] == [0.5, 0.1, 0.11]
+def test_stand_ins_are_noted():
+    noted = {module for module in PUBLISHED if any("ResCLIP" in note for note in module().benchmark.notes)}
+    assert noted == {COCOStuff10k}
+
+
+def test_voc_colours():
+    colours = voc_colours(256).tolist()
+    assert len({tuple(colour) for colour in colours}) == 256
+    assert colours[:21] == VOC21().benchmark.palette.tolist()
+    assert colours[255] == [224, 224, 192]
 
 
 def test_names_stand_in_the_order_of_the_classes():
@@ -52,7 +77,14 @@ def test_names_stand_in_the_order_of_the_classes():
     assert VOC20().benchmark.classes == VOC21().benchmark.classes[1:]
     assert VOC20().benchmark.synonyms == VOC21().benchmark.synonyms[1:]
     assert VOC20().benchmark.palette.tolist() == VOC21().benchmark.palette[1:].tolist()
-    assert not VOC20().benchmark.scores_boundaries
+    assert Context59().benchmark.classes == Context60().benchmark.classes[1:]
+    assert Context59().benchmark.synonyms == Context60().benchmark.synonyms[1:]
+    assert COCOObject().benchmark.synonyms[0] == VOC21().benchmark.synonyms[0]
+    assert COCOObject().benchmark.classes[1:] == COCOStuff().benchmark.classes[:80]
+    assert [module for module in PUBLISHED if not module().benchmark.scores_boundaries] == [VOC20, Context59]
+    for module in (Cityscapes, ADE20K):
+        for name, (prompt,) in zip(module().benchmark.classes, module().benchmark.synonyms, strict=True):
+            assert name.replace(" ", "") == prompt
     coco = COCOStuff().benchmark
     spaced = sum(
         name != "".join(canonical.split()) for name, (canonical,) in zip(coco.classes, coco.synonyms, strict=True)
@@ -80,7 +112,7 @@ def test_a_shipped_class_file_goes_by_its_name():
 
 
 def test_unknown_class_file_names_the_shipped_ones():
-    with pytest.raises(DataError, match=r"no class file .*nowhere\.txt.*coco_stuff\.txt, voc20\.txt, voc21\.txt"):
+    with pytest.raises(DataError, match=r"no class file .*nowhere\.txt.*coco_stuff\.txt, .*voc20\.txt, voc21\.txt"):
         VOC21(classes="nowhere.txt")
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from sclip_lightning.data.masks import LabelMap, image_size, mask_size, read_image, read_mask
 from sclip_lightning.errors import DataError
@@ -34,6 +35,32 @@ def test_masks_of_other_modes_are_refused(tmp_path, mode):
     for read in (read_mask, mask_size):
         with pytest.raises(DataError, match=rf"mask\.png is stored in mode {mode}, expected"):
             read(path)
+
+
+@pytest.mark.parametrize("variable", ["LabelMap", "S"])
+def test_matlab_masks(tmp_path, variable):
+    path = tmp_path / "mask.mat"
+    savemat(path, {variable: LABELS.astype(np.uint16) + 400, "names": "other things"}, do_compression=True)
+    assert mask_size(path) == (35, 7)
+    assert read_mask(path).dtype == np.int32
+    assert np.array_equal(read_mask(path), LABELS.astype(np.int32) + 400)
+
+
+def test_bad_matlab_masks(tmp_path):
+    path = tmp_path / "mask.mat"
+    savemat(path, {"other": LABELS})
+    for read in (read_mask, mask_size):
+        with pytest.raises(DataError, match=r"mask\.mat holds no label map: expected .* LabelMap or S, found o"):
+            read(path)
+    noise = np.random.default_rng(0).integers(256, size=(64, 64), dtype=np.uint8)
+    savemat(path, {"S": noise}, do_compression=True)
+    content = path.read_bytes()
+    for kept in (0, 10, 150, len(content) // 2):
+        path.write_bytes(content[:kept])
+        with pytest.raises(DataError, match=r"mask\.mat (cannot be read|holds no label map)"):
+            read_mask(path)
+    with pytest.raises(DataError, match=r"gone\.mat cannot be read"):
+        read_mask(tmp_path / "gone.mat")
 
 
 def test_grey_images_become_rgb(tmp_path):

@@ -1,0 +1,48 @@
+"""ADE20K with the 150 classes of the scene parsing benchmark."""
+
+from sclip_lightning.data.benchmark import (
+    CLASS_FOLDER,
+    Benchmark,
+    ClassNames,
+    Protocol,
+    ResclipSettings,
+    read_label_table,
+)
+from sclip_lightning.data.datamodule import SegmentationDataModule
+from sclip_lightning.data.layout import Listing, find_paths, list_files
+from sclip_lightning.data.masks import LabelMap
+
+__all__ = ["ADE20K"]
+
+_TABLE = read_label_table("ade20k")
+
+
+class ADE20K(SegmentationDataModule):
+    """ADE20K validation: 2000 images, 150 classes, in the order of their file names.
+
+    The root is ``ADEChallengeData2016`` as published or the folder above it, and holds ``images/validation`` and
+    ``annotations/validation``. Masks store train ids plus 1; 0, anything else, is not scored.
+    """
+
+    published = Benchmark(
+        name="ADE20K",
+        classes=_TABLE.names,
+        palette=_TABLE.palette,
+        prompts=ClassNames.load(CLASS_FOLDER / "ade20k.txt"),
+        protocols={"sclip": Protocol(short_side=336), "resclip": Protocol(short_side=336)},
+        resclip=ResclipSettings(rcs=(2.0, 0.3), sfr=(2.1, 0.7), sfr_threshold=0.25),
+        images=2000,
+    )
+
+    def find_files(self, root: str) -> Listing:
+        """Find all images and masks of the validation split."""
+        places = find_paths(
+            root,
+            "ADE20K (ADEChallengeData2016)",
+            ("", "ADEChallengeData2016", "ade/ADEChallengeData2016"),
+            (("images/validation",), ("annotations/validation",)),
+        )
+        images, masks = list_files(places[0], ".jpg"), list_files(places[1], ".png")
+        label_map = LabelMap.without_zero(len(_TABLE.names))
+        form = "masks as published (0 is not scored, 1..150)"
+        return Listing(sorted({*images, *masks}), images, masks, places, form, label_map)

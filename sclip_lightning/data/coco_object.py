@@ -1,0 +1,50 @@
+"""COCO-Object: the 80 things of COCO against background, from COCO-Stuff's maps or from converted ones."""
+
+from sclip_lightning.data.benchmark import (
+    CLASS_FOLDER,
+    Benchmark,
+    ClassNames,
+    Protocol,
+    ResclipSettings,
+    read_label_table,
+    voc_colours,
+)
+from sclip_lightning.data.coco_stuff import find_val2017
+from sclip_lightning.data.datamodule import SegmentationDataModule
+from sclip_lightning.data.layout import Listing
+from sclip_lightning.data.masks import IGNORE_INDEX, LabelMap
+
+__all__ = ["COCOObject"]
+
+_THINGS = 80
+_TABLE = read_label_table("coco_stuff")
+
+
+class COCOObject(SegmentationDataModule):
+    """COCO val2017: 5000 images, 80 things and background.
+
+    Files are those of ``COCOStuff``, read as published: a thing is its train id plus 1, all else (stuff, and 255, which
+    is unlabelled) is background, so that every pixel is scored. Maps converted to ``*_instanceTrainIds.png`` (0..80)
+    work too.
+    """
+
+    published = Benchmark(
+        name="COCOObject",
+        classes=("background", *_TABLE.names[:_THINGS]),
+        # mmseg has no colours for it; COCO-Stuff's repeat themselves and leave none for background.
+        palette=voc_colours(1 + _THINGS),
+        prompts=ClassNames.load(CLASS_FOLDER / "coco_object.txt"),
+        protocols={
+            "sclip": Protocol(short_side=336, logit_scale=50.0, prob_threshold=0.1),
+            "resclip": Protocol(short_side=336, prob_threshold=0.1),
+        },
+        resclip=ResclipSettings(rcs=(2.0, 0.4), sfr=(1.8, 0.7), sfr_threshold=0.11),
+        images=5000,
+    )
+
+    def find_files(self, root: str) -> Listing:
+        """Find all images and maps."""
+        things = {value: label + 1 for label, value in enumerate(_TABLE.values[:_THINGS])}
+        rest = dict.fromkeys((*_TABLE.values[_THINGS:], IGNORE_INDEX), 0)
+        converted = LabelMap({label: label for label in range(1 + _THINGS)})
+        return find_val2017(root, LabelMap(things | rest), "_instanceTrainIds.png", converted)
