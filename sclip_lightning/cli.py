@@ -18,13 +18,16 @@ _COMMANDS = {
     "check-data": "check a data set's files before anything is computed",
 }
 
+_LIST = "\n".join(f"  {name:<12} {summary}" for name, summary in _COMMANDS.items())
+
 _USAGE = f"""\
 usage: sclip COMMAND [options]
 
 Training-free open-vocabulary segmentation: evaluate it, or use it.
 
 commands:
-{"".join(f"  {name:<12} {summary}\n" for name, summary in _COMMANDS.items())}
+{_LIST}
+
 sclip COMMAND --help lists a command's options; sclip --version prints the version.
 """
 
