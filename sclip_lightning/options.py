@@ -19,7 +19,7 @@ class SegmentorOptions:
     """Options of a segmentor; null takes what is published for the classes it is used with.
 
     Attributes:
-        architecture: open_clip model name, or local-dir:FOLDER with an open_clip_config.json inside.
+        architecture: open_clip model name, local-dir:FOLDER with an open_clip_config.json inside, or demo.
         weights: A tag of open_clip (downloaded once), the path of a checkpoint, or null for random weights.
         attention: Attention of the last block: vanilla, maskclip, sclip, clearclip or naclip.
         residual: Keep the last block's residual connections and MLP; null does as the variant's paper.
@@ -41,8 +41,8 @@ class SegmentorOptions:
         sfr_weights: Its tau and lambda; null takes the benchmark's.
         sfr_threshold: Least probability of a first-pass label; null takes the benchmark's.
         loftup: Switch on LoftUp, which gives the logits a finer grid.
-        loftup_weights: A local checkpoint, or owner/repository/file on the Hugging Face Hub. Null, random weights, is
-            accepted only together with random CLIP weights.
+        loftup_weights: A local checkpoint, owner/repository/file on the Hugging Face Hub, or demo. Null, random
+            weights, is accepted only together with random CLIP weights.
         loftup_mode: affinity mixes the patches' logits by the likeness of upsampled features; direct compares the
             upsampled features with the text, for which they were not trained; the attention then plays no part.
         loftup_scale: Positions per patch and axis, up to the patch size.

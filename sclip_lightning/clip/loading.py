@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sclip_lightning.demo.weights import CLIP_FOLDER, DEMO
 from sclip_lightning.errors import CheckpointError
 
 __all__ = ["Clip", "fingerprint", "load_clip"]
@@ -50,17 +51,19 @@ def load_clip(architecture: str = "ViT-B-16-quickgelu", weights: str | None = "o
     """Load a CLIP model.
 
     Args:
-        architecture: An open_clip model name, or ``local-dir:FOLDER`` with an ``open_clip_config.json`` inside.
+        architecture: An open_clip model name, ``local-dir:FOLDER`` with an ``open_clip_config.json`` inside, or
+            ``demo`` for the small model that comes with the package.
         weights: One of open_clip's tags for that model (downloaded into its cache), the path of a checkpoint file (a
             state dict of open_clip or OpenAI, plain, safetensors or as TorchScript archive), or None for random
-            weights. With ``local-dir:`` any tag stands for the checkpoint in that folder.
+            weights. With ``local-dir:`` and ``demo`` any tag stands for the checkpoint in that folder.
 
     Raises:
         CheckpointError: Unknown model or tag, no network, unreadable file, weights that do not fit the model or hold
             values that are not finite.
     """
     tag = weights if weights is not None and not Path(weights).expanduser().is_file() else None
-    model = _create(architecture, tag)
+    source = f"local-dir:{CLIP_FOLDER}" if architecture == DEMO else architecture
+    model = _create(source, tag)
     if weights is None:
         description = "untrained (random)"
     elif tag is None:
@@ -68,10 +71,10 @@ def load_clip(architecture: str = "ViT-B-16-quickgelu", weights: str | None = "o
         _fit(model, _read_state_dict(path), path)
         description = path.name
     else:
-        description = "those in the folder" if architecture.startswith("local-dir:") else tag
+        description = "those in the folder" if source.startswith("local-dir:") else tag
     _check_finite(model, description)
     model.eval().requires_grad_(False)
-    tokenizer = open_clip.get_tokenizer(architecture)
+    tokenizer = open_clip.get_tokenizer(source)
     return Clip(model, tokenizer, architecture, description, fingerprint(model))
 
 

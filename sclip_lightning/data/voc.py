@@ -12,7 +12,7 @@ from sclip_lightning.data.datamodule import SegmentationDataModule
 from sclip_lightning.data.layout import Listing, find_paths, list_files, read_ids
 from sclip_lightning.data.masks import LabelMap
 
-__all__ = ["VOC20", "VOC21"]
+__all__ = ["VOC20", "VOC21", "find_voc_val"]
 
 _TABLE = read_label_table("voc")
 
@@ -39,7 +39,7 @@ class VOC21(SegmentationDataModule):
 
     def find_files(self, root: str) -> Listing:
         """Find the val split; stored values are train ids."""
-        return _find_val(root, LabelMap.identity(21))
+        return find_voc_val(root, LabelMap.identity(21))
 
 
 class VOC20(SegmentationDataModule):
@@ -61,13 +61,29 @@ class VOC20(SegmentationDataModule):
 
     def find_files(self, root: str) -> Listing:
         """Find the val split; stored values are train ids plus 1."""
-        return _find_val(root, LabelMap.without_zero(20))
+        return find_voc_val(root, LabelMap.without_zero(20))
 
 
-def _find_val(root: str, label_map: LabelMap) -> Listing:
+def find_voc_val(
+    root: str,
+    label_map: LabelMap,
+    name: str = "PASCAL VOC 2012",
+    form: str = "masks as published (0 background, 1..20 objects)",
+) -> Listing:
+    """Find the val split of a data set in VOC's layout.
+
+    Args:
+        root: The data set's folder or the one above it.
+        label_map: What the masks' indices mean.
+        name: Name of the data set, for error messages.
+        form: What the masks are, for reports.
+
+    Raises:
+        DataError: Folders or the list of the split are missing.
+    """
     images, masks, split = find_paths(
         root,
-        "PASCAL VOC 2012",
+        name,
         prefixes=("", "VOC2012", "VOCdevkit/VOC2012"),
         parts=(("JPEGImages",), ("SegmentationClass",), ("ImageSets/Segmentation/val.txt",)),
     )
@@ -76,7 +92,7 @@ def _find_val(root: str, label_map: LabelMap) -> Listing:
         images=list_files(images, ".jpg"),
         masks=list_files(masks, ".png"),
         places=(split, images, masks),
-        form="masks as published (0 background, 1..20 objects)",
+        form=form,
         label_map=label_map,
         listed=True,
     )

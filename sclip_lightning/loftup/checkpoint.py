@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sclip_lightning.demo.weights import DEMO, LOFTUP_FILE
 from sclip_lightning.errors import CheckpointError
 from sclip_lightning.loftup.network import LoftUp
 
@@ -37,7 +38,9 @@ PUBLISHED = HubFile()
 
 
 def find_weights(name: str) -> HubFile | Path:
-    """Read an option: the path of a local file, or ``owner/repository/file`` on the Hub where there is no such file."""
+    """Read an option: a local file, ``owner/repository/file`` on the Hub where there is no such file, or ``demo``."""
+    if name == DEMO:
+        return LOFTUP_FILE
     path = Path(name).expanduser()
     parts = name.split("/")
     if path.is_file() or len(parts) < 3 or path.is_absolute() or name.startswith((".", "~")):
@@ -53,8 +56,9 @@ def load_loftup(weights: HubFile | str | Path | None = PUBLISHED, dim: int = 512
     keys ignored); and the mixin's export (keys without a prefix), which lacks the ChannelNorm and is refused.
 
     Args:
-        weights: A file on the Hub (or in its local cache), also as ``owner/repository/file``, a local file, or None for
-            random weights, which are of use in tests only.
+        weights: A file on the Hub (or in its local cache), also as ``owner/repository/file``, a local file, ``demo``
+            for the small network that comes with the package, or None for random weights, which are of use in tests
+            only.
         dim: Channels of the backbone's features: 512 for CLIP ViT-B/16 after the projection.
 
     Returns:
