@@ -36,7 +36,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         num_samples: Use only the first N samples of the split; null uses all.
         batch_size: Samples per step. They may differ in size, so a batch is a list.
         num_workers: Processes that read samples; 0 reads in the main process.
-        protocol: Whose constants count where none are given: those of SCLIP's authors or of ResCLIP's.
+        protocol: Whose constants count where none are given: those of the authors of SCLIP, ClearCLIP, NACLIP or
+            ResCLIP.
 
     Attributes:
         benchmark: Classes, prompt names and colours, the arguments applied.
@@ -76,6 +77,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         self.num_workers = num_workers
         self.benchmark = self.describe(classes)
         published = self.benchmark.protocols[protocol]
+        if classes is None and published.class_file is not None:
+            self.benchmark = self.describe(published.class_file)
         self.protocol = replace(published, short_side=published.short_side if short_side is None else short_side)
 
     def describe(self, classes: str | list[str] | None) -> Benchmark:
