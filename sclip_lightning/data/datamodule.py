@@ -122,6 +122,9 @@ class SegmentationDataModule(LightningDataModule, ABC):
             raise DataError(problems[0])
         files = listing.samples()
         self.split_size = len(files)
+        if self.benchmark.images not in (None, len(files)):
+            note = f"The split has {len(files)} images here, but {self.benchmark.images} as published."
+            self.benchmark = replace(self.benchmark, notes=tuple(dict.fromkeys((*self.benchmark.notes, note))))
         files = files[: self.num_samples]
         check_files(files)
         self.dataset = SegmentationDataset(files, image_pipeline(self.protocol.short_side), listing.label_map)
