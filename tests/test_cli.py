@@ -128,6 +128,26 @@ def test_resclip_under_its_own_protocol(options):
     assert (protocol["attention"], protocol["residual"]) == ("naclip", False)
 
 
+def test_clearclip_under_its_own_protocol(options):
+    small = [option for option in options if not option.startswith(("--model.crop", "--model.stride"))]
+    run("test", "--config", "clearclip.yaml", "--config", "data/voc21.yaml", *small)
+    protocol = load("VOC21/clearclip")["protocol"]
+    assert (protocol["crop"], protocol["stride"], protocol["logit_scale"]) == (448, 224, 50)
+    assert (protocol["prob_threshold"], protocol["class_file"]) == (0.5, "voc21_clearclip.txt")
+    assert (protocol["attention"], protocol["residual"]) == ("clearclip", False)
+
+
+def test_own_data(options, all_data):
+    own = [f"--data.root={all_data / 'own'}", f"--data.classes={all_data / 'own/classes.txt'}"]
+    run("test", "--config", "baseline.yaml", "--data", "ImageFolder", *options, *own, "--model.prob_threshold=0.4")
+    results = load("ImageFolder/baseline")
+    assert [row["class"] for row in results["classes"]] == ["sky", "car", "person"]
+    assert results["protocol"]["class_file"] == "classes.txt"
+    assert results["protocol"]["prob_threshold"] == 0.4
+    assert results["metrics"]["bF1@0.75pct"] is not None
+    assert any("Own data" in note for note in results["notes"])
+
+
 def test_resclips_parts_are_switches_of_their_own(options):
     base = ["test", "--config", "baseline.yaml", "--data", "COCOStuff", *options]
     run(*base)

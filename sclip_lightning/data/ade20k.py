@@ -6,6 +6,8 @@ from sclip_lightning.data.benchmark import (
     ClassNames,
     Protocol,
     ResclipSettings,
+    clearclip_protocol,
+    protocols,
     read_label_table,
 )
 from sclip_lightning.data.datamodule import SegmentationDataModule
@@ -29,7 +31,12 @@ class ADE20K(SegmentationDataModule):
         classes=_TABLE.names,
         palette=_TABLE.palette,
         prompts=ClassNames.load(CLASS_FOLDER / "ade20k.txt"),
-        protocols={"sclip": Protocol(short_side=336), "resclip": Protocol(short_side=336)},
+        protocols=protocols(
+            sclip=Protocol(short_side=336),
+            # Its configuration of this benchmark was not seen; this is what all that were seen share.
+            clearclip=clearclip_protocol(),
+            resclip=Protocol(short_side=336),
+        ),
         resclip=ResclipSettings(rcs=(2.0, 0.3), sfr=(2.1, 0.7), sfr_threshold=0.25),
         images=2000,
     )

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -21,13 +21,16 @@ __all__ = [
     "Protocol",
     "ProtocolName",
     "ResclipSettings",
+    "clearclip_protocol",
+    "protocols",
     "read_class_file",
     "read_label_table",
     "voc_colours",
 ]
 
-#: Whose protocol: that of SCLIP's authors (Wang et al., ECCV 2024) or of ResCLIP's (Yang et al., CVPR 2025).
-ProtocolName = Literal["sclip", "resclip"]
+#: Whose protocol: that of the authors of SCLIP (Wang et al., ECCV 2024), ClearCLIP (Lan et al., ECCV 2024), NACLIP
+#: (Hajimiri et al., WACV 2025) or ResCLIP (Yang et al., CVPR 2025).
+ProtocolName = Literal["sclip", "clearclip", "naclip", "resclip"]
 
 #: Shipped tables: ``*.txt`` hold the prompt names published with SCLIP, ``*.csv`` the classes of a data set.
 CLASS_FOLDER = Path(__file__).parent / "classes"
@@ -74,6 +77,7 @@ class Protocol:
         area_threshold: Classes with no more than this fraction of the foreground are dropped; 0 turns this off.
         crop: Side of the sliding window in pixels; 0 takes each image whole.
         stride: Distance between windows in pixels.
+        class_file: A shipped class file with other prompt names than SCLIP's; None takes SCLIP's.
     """
 
     short_side: int
@@ -82,6 +86,31 @@ class Protocol:
     area_threshold: float = 0.0
     crop: int = 224
     stride: int = 112
+    class_file: str | None = None
+
+
+def protocols(sclip: Protocol, clearclip: Protocol, resclip: Protocol) -> Mapping[ProtocolName, Protocol]:
+    """The protocols of a benchmark by their authors.
+
+    NACLIP's is SCLIP's with logit scale 40 everywhere and without the area filter (released configurations); its
+    published figures also have PAMR, which is a refiner here.
+    """
+    naclip = replace(sclip, logit_scale=40.0, area_threshold=0.0)
+    return {"sclip": sclip, "clearclip": clearclip, "naclip": naclip, "resclip": resclip}
+
+
+def clearclip_protocol(
+    prob_threshold: float = 0.0, crop: int = 448, stride: int = 224, class_file: str | None = None
+) -> Protocol:
+    """What ClearCLIP's released configurations share: short side 448, logit scale 50, windows of 448 every 224."""
+    return Protocol(
+        short_side=448,
+        logit_scale=50.0,
+        prob_threshold=prob_threshold,
+        crop=crop,
+        stride=stride,
+        class_file=class_file,
+    )
 
 
 @dataclass(frozen=True)
@@ -108,7 +137,7 @@ class Benchmark:
         classes: C canonical names, for tables and legends.
         palette: [C, 3] uint8 RGB colours, for panels.
         prompts: Prompt names of the C classes.
-        protocols: The protocol of SCLIP's authors, "sclip", and that of ResCLIP's, "resclip".
+        protocols: The protocol by the name of the method whose authors published it.
         resclip: ResCLIP's hyper-parameters.
         scores_boundaries: Whether boundary F1 is scored; False where background is ignored, since what an object
             borders on is then mostly void.

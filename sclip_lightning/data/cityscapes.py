@@ -9,6 +9,8 @@ from sclip_lightning.data.benchmark import (
     ClassNames,
     Protocol,
     ResclipSettings,
+    clearclip_protocol,
+    protocols,
     read_label_table,
 )
 from sclip_lightning.data.datamodule import SegmentationDataModule
@@ -37,7 +39,11 @@ class Cityscapes(SegmentationDataModule):
         classes=_TABLE.names,
         palette=_TABLE.palette,
         prompts=ClassNames.load(CLASS_FOLDER / "cityscapes.txt"),
-        protocols={"sclip": Protocol(short_side=560), "resclip": Protocol(short_side=560)},
+        protocols=protocols(
+            sclip=Protocol(short_side=560),
+            clearclip=clearclip_protocol(crop=224),
+            resclip=Protocol(short_side=560),
+        ),
         resclip=ResclipSettings(rcs=(2.0, 0.2), sfr=(2.1, 0.6), sfr_threshold=0.1),
         images=500,
     )

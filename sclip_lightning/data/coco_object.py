@@ -6,6 +6,8 @@ from sclip_lightning.data.benchmark import (
     ClassNames,
     Protocol,
     ResclipSettings,
+    clearclip_protocol,
+    protocols,
     read_label_table,
     voc_colours,
 )
@@ -34,10 +36,11 @@ class COCOObject(SegmentationDataModule):
         # mmseg has no colours for it; COCO-Stuff's repeat themselves and leave none for background.
         palette=voc_colours(1 + _THINGS),
         prompts=ClassNames.load(CLASS_FOLDER / "coco_object.txt"),
-        protocols={
-            "sclip": Protocol(short_side=336, logit_scale=50.0, prob_threshold=0.1),
-            "resclip": Protocol(short_side=336, prob_threshold=0.1),
-        },
+        protocols=protocols(
+            sclip=Protocol(short_side=336, logit_scale=50.0, prob_threshold=0.1),
+            clearclip=clearclip_protocol(prob_threshold=0.4),
+            resclip=Protocol(short_side=336, prob_threshold=0.1),
+        ),
         resclip=ResclipSettings(rcs=(2.0, 0.4), sfr=(1.8, 0.7), sfr_threshold=0.11),
         images=5000,
     )

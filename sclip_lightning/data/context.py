@@ -6,6 +6,8 @@ from sclip_lightning.data.benchmark import (
     ClassNames,
     Protocol,
     ResclipSettings,
+    clearclip_protocol,
+    protocols,
     read_label_table,
 )
 from sclip_lightning.data.datamodule import SegmentationDataModule
@@ -36,10 +38,11 @@ class Context60(SegmentationDataModule):
         classes=_TABLE.names,
         palette=_TABLE.palette,
         prompts=ClassNames.load(CLASS_FOLDER / "context60.txt"),
-        protocols={
-            "sclip": Protocol(short_side=336, logit_scale=50.0, prob_threshold=0.1),
-            "resclip": Protocol(short_side=336, prob_threshold=0.1),
-        },
+        protocols=protocols(
+            sclip=Protocol(short_side=336, logit_scale=50.0, prob_threshold=0.1),
+            clearclip=clearclip_protocol(prob_threshold=0.15),
+            resclip=Protocol(short_side=336, prob_threshold=0.1),
+        ),
         resclip=ResclipSettings(rcs=(2.0, 0.3), sfr=(1.8, 0.7), sfr_threshold=0.3),
         images=5105,
     )
@@ -60,7 +63,9 @@ class Context59(SegmentationDataModule):
         classes=_TABLE.names[1:],
         palette=_TABLE.palette[1:],
         prompts=ClassNames.load(CLASS_FOLDER / "context59.txt"),
-        protocols={"sclip": Protocol(short_side=336), "resclip": Protocol(short_side=336)},
+        protocols=protocols(
+            sclip=Protocol(short_side=336), clearclip=clearclip_protocol(), resclip=Protocol(short_side=336)
+        ),
         resclip=ResclipSettings(rcs=(2.0, 0.4), sfr=(1.8, 0.7), sfr_threshold=0.25),
         scores_boundaries=False,
         images=5105,

@@ -36,7 +36,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         num_samples: Use only the first N samples of the split; null uses all.
         batch_size: Samples per step. They may differ in size, so a batch is a list.
         num_workers: Processes that read samples; 0 reads in the main process.
-        protocol: Whose constants count where none are given: those of SCLIP's authors or of ResCLIP's.
+        protocol: Whose constants count where none are given: those of the authors of SCLIP, ClearCLIP, NACLIP or
+            ResCLIP.
 
     Attributes:
         benchmark: Classes, prompt names and colours, the arguments applied.
@@ -76,6 +77,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         self.num_workers = num_workers
         self.benchmark = self.describe(classes)
         published = self.benchmark.protocols[protocol]
+        if classes is None and published.class_file is not None:
+            self.benchmark = self.describe(published.class_file)
         self.protocol = replace(published, short_side=published.short_side if short_side is None else short_side)
 
     def describe(self, classes: str | list[str] | None) -> Benchmark:
@@ -119,6 +122,9 @@ class SegmentationDataModule(LightningDataModule, ABC):
             raise DataError(problems[0])
         files = listing.samples()
         self.split_size = len(files)
+        if self.benchmark.images not in (None, len(files)):
+            note = f"The split has {len(files)} images here, but {self.benchmark.images} as published."
+            self.benchmark = replace(self.benchmark, notes=tuple(dict.fromkeys((*self.benchmark.notes, note))))
         files = files[: self.num_samples]
         check_files(files)
         self.dataset = SegmentationDataset(files, image_pipeline(self.protocol.short_side), listing.label_map)

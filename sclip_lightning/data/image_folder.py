@@ -1,9 +1,9 @@
 """Own data: a folder of images, a folder of index masks, and a class file."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from sclip_lightning.data.benchmark import Benchmark, ClassNames, Protocol, ResclipSettings, voc_colours
+from sclip_lightning.data.benchmark import Benchmark, ClassNames, Protocol, ProtocolName, ResclipSettings, voc_colours
 from sclip_lightning.data.datamodule import SegmentationDataModule
 from sclip_lightning.data.layout import Listing, expand, list_files, read_ids
 from sclip_lightning.data.masks import IGNORE_INDEX, LabelMap
@@ -68,13 +68,12 @@ class ImageFolder(SegmentationDataModule):
                 "can be scored: labels are kept in 8 bit, and 255 marks what is not scored. Leave classes out."
             )
             raise DataError(msg)
-        protocol = Protocol(short_side=336)
         return Benchmark(
             name="ImageFolder",
             classes=tuple(names[0] for names in prompts.synonyms),
             palette=voc_colours(len(prompts.synonyms)),
             prompts=prompts,
-            protocols={"sclip": protocol, "resclip": protocol},
+            protocols=dict.fromkeys(get_args(ProtocolName), Protocol(short_side=336)),
             resclip=ResclipSettings(rcs=(2.0, 0.4), sfr=(1.8, 0.7), sfr_threshold=0.11),
             notes=("Own data: nobody published a protocol for it, and results compare only under the same settings.",),
         )

@@ -130,6 +130,12 @@ def _read_matlab(path: Path) -> npt.NDArray[np.uint8] | npt.NDArray[np.int32]:
     from scipy.io import loadmat
 
     values = np.asarray(_label_map(_matlab(loadmat, path), path))
+    if values.ndim != 2 or values.dtype.kind not in "uif" or not ((values >= 0) & (values < 2**16)).all():
+        msg = (
+            f"The MATLAB file {path} holds an array of shape {list(values.shape)} and type {values.dtype} as its label "
+            "map, expected [H, W] integers in 0..65535. Use the masks as published."
+        )
+        raise DataError(msg)
     return values if values.dtype == np.uint8 else values.astype(np.int32)
 
 

@@ -6,6 +6,8 @@ from sclip_lightning.data.benchmark import (
     ClassNames,
     Protocol,
     ResclipSettings,
+    clearclip_protocol,
+    protocols,
     read_label_table,
 )
 from sclip_lightning.data.datamodule import SegmentationDataModule
@@ -29,10 +31,11 @@ class VOC21(SegmentationDataModule):
         classes=_TABLE.names,
         palette=_TABLE.palette,
         prompts=ClassNames.load(CLASS_FOLDER / "voc21.txt"),
-        protocols={
-            "sclip": Protocol(short_side=336, logit_scale=65.0, prob_threshold=0.1, area_threshold=0.1),
-            "resclip": Protocol(short_side=336, prob_threshold=0.1, crop=0),
-        },
+        protocols=protocols(
+            sclip=Protocol(short_side=336, logit_scale=65.0, prob_threshold=0.1, area_threshold=0.1),
+            clearclip=clearclip_protocol(prob_threshold=0.5, class_file="voc21_clearclip.txt"),
+            resclip=Protocol(short_side=336, prob_threshold=0.1, crop=0),
+        ),
         resclip=ResclipSettings(rcs=(2.0, 0.3), sfr=(2.2, 0.7), sfr_threshold=0.5),
         images=1449,
     )
@@ -53,7 +56,11 @@ class VOC20(SegmentationDataModule):
         classes=_TABLE.names[1:],
         palette=_TABLE.palette[1:],
         prompts=ClassNames.load(CLASS_FOLDER / "voc20.txt"),
-        protocols={"sclip": Protocol(short_side=336), "resclip": Protocol(short_side=336, crop=0)},
+        protocols=protocols(
+            sclip=Protocol(short_side=336),
+            clearclip=clearclip_protocol(),
+            resclip=Protocol(short_side=336, crop=0),
+        ),
         resclip=ResclipSettings(rcs=(2.0, 0.6), sfr=(2.1, 0.6), sfr_threshold=0.1),
         scores_boundaries=False,
         images=1449,

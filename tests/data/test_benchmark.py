@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,27 @@ def test_published_protocols(module):
     assert (protocol.logit_scale, protocol.stride, protocol.area_threshold) == (40, 112, 0)
     settings = module().benchmark.resclip
     assert (settings.rcs, settings.sfr, settings.sfr_threshold) == (rcs, sfr, threshold)
+
+
+@pytest.mark.parametrize("module", PUBLISHED)
+def test_protocols_of_naclip_and_clearclip(module):
+    sclip, naclip = module(protocol="sclip").protocol, module(protocol="naclip").protocol
+    assert naclip == replace(sclip, logit_scale=40, area_threshold=0)
+    clearclip = module(protocol="clearclip").protocol
+    thresholds = {VOC21: 0.5, Context60: 0.15, COCOObject: 0.4}
+    assert (clearclip.short_side, clearclip.logit_scale, clearclip.stride) == (448, 50, 224)
+    assert clearclip.prob_threshold == thresholds.get(module, 0)
+    assert clearclip.crop == (224 if module is Cityscapes else 448)
+
+
+def test_a_protocol_may_have_prompts_of_its_own():
+    benchmark = VOC21(protocol="clearclip").benchmark
+    assert benchmark.class_file == "voc21_clearclip.txt"
+    assert benchmark.synonyms[0] == ("background",)
+    assert benchmark.synonyms[15] == ("person",)
+    assert benchmark.synonyms[1:15] == VOC21().benchmark.synonyms[1:15]
+    assert VOC21(protocol="clearclip", classes="voc21.txt").benchmark.class_file == "voc21.txt"
+    assert VOC20(protocol="clearclip").benchmark.class_file == "voc20.txt"
 
 
 def test_stand_ins_are_noted():

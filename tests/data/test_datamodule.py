@@ -74,6 +74,12 @@ def test_num_samples_takes_the_first(tmp_path):
     assert len(ready(COCOStuff, root, num_samples=9).dataset) == 4
 
 
+def test_another_number_of_images_than_published_is_noted(tmp_path):
+    data = ready(VOC21, write_voc(tmp_path, 4), num_samples=2)
+    data.setup("test")
+    assert data.benchmark.notes == ("The split has 4 images here, but 1449 as published.",)
+
+
 @pytest.mark.parametrize("option", [{"num_samples": 0}, {"short_side": -1}, {"batch_size": 0}, {"num_workers": -1}])
 def test_numbers_out_of_range(option):
     with pytest.raises(ConfigError, match=rf"--data\.{next(iter(option))} is .* must be at least"):

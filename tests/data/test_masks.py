@@ -52,6 +52,10 @@ def test_bad_matlab_masks(tmp_path):
     for read in (read_mask, mask_size):
         with pytest.raises(DataError, match=r"mask\.mat holds no label map: expected .* LabelMap or S, found o"):
             read(path)
+    for labels in (np.array([[-1, 2]], dtype=np.int16), np.full((1, 2), 70000), np.zeros((2, 2, 3), dtype=np.uint8)):
+        savemat(path, {"S": labels})
+        with pytest.raises(DataError, match=r"mask\.mat holds an array of shape .*expected \[H, W\] integers"):
+            read_mask(path)
     noise = np.random.default_rng(0).integers(256, size=(64, 64), dtype=np.uint8)
     savemat(path, {"S": noise}, do_compression=True)
     content = path.read_bytes()

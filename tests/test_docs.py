@@ -1,0 +1,117 @@
+"""Every command line of README and docs, as it stands there, on generated data and a tiny CLIP."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sclip_lightning.cli import main
+from sclip_lightning.configs import find_config
+from sclip_lightning.loftup import load_loftup
+from tests.fake_data import write_all, write_own
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands_of(page):
+    """The lines of a page's shell blocks that run sclip; of a loop, its first and its last round."""
+    for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            loop = re.fullmatch(r"for (\w+) in (.*?); do (sclip .*); done", line)
+            if loop:
+                variable, values, body = loop.groups()
+                yield from (body.replace(f"${variable}", value) for value in (values.split()[0], values.split()[-1]))
+            elif line.startswith("sclip "):
+                yield line
+
+
+COMMANDS = {command: page.name for page in PAGES for command in commands_of(page)}
+
+BENCHMARKS = "VOC21 Context60 COCOObject VOC20 Context59 COCOStuff COCOStuff10k Cityscapes ADE20K"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_all(tmp_path_factory.mktemp("data"), 1)
+
+
+@pytest.fixture(scope="module")
+def loftup_weights(tmp_path_factory):
+    file = tmp_path_factory.mktemp("loftup") / "loftup.bin"
+    torch.save(load_loftup(None, dim=16).state_dict(), file)
+    return file
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    _, name, *arguments = shlex.split(command, comments=True)
+    added = {
+        "test": [
+            "--data.short_side=32",
+            "--data.num_workers=0",
+            f"--model.architecture={tiny_clip}",
+            f"--model.loftup_weights={loftup_weights}",
+            "--model.templates=none",
+            "--model.crop=32",
+            "--model.stride=16",
+            "--trainer.accelerator=cpu",
+            "--trainer.devices=1",
+            "--trainer.enable_progress_bar=false",
+        ],
+        "score": [],
+        "check-data": ["--subset", "--data.num_workers=0"],
+    }[name]  # a new command needs what makes it small here
+    if "ImageFolder" in arguments:
+        write_own(Path(), 1)
+    else:
+        added.append(f"--data.root={data}")
+    if name == "score":
+        write_predictions(data, Path(arguments[arguments.index("--predictions") + 1]))
+    main([name, *arguments, *added])
+    assert {"check-data": "Nothing is wrong."}.get(name, "mIoU") in capsys.readouterr().out
+
+
+def write_predictions(data, folder):
+    """VOC's own masks, as label maps of some method."""
+    folder.mkdir()
+    for path in (data / "VOCdevkit/VOC2012/SegmentationClass").iterdir():
+        labels = np.array(Image.open(path))
+        labels[labels == 255] = 0
+        Image.fromarray(labels).save(folder / path.name)
+
+
+def test_pages_have_commands():
+    assert set(COMMANDS.values()) >= {"README.md", "datasets.md", "reproducing.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_configurations_are_shipped(page):
+    text = page.read_text()
+    for name in re.findall(r"--config ([\w/]+\.yaml)", text) + re.findall(r"`((?:data/)?\w+\.yaml)`", text):
+        if name != "config.yaml":
+            assert find_config(name).is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)(#[^)]*)?\)", page.read_text()):
+        file = (page.parent / target) if target else page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            slugs = [re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings]
+            assert anchor[1:] in slugs, (target, anchor)
+
+
+def test_every_benchmark_has_a_row_per_method():
+    text = (ROOT / "docs/reproducing.md").read_text()
+    published = text.split("## Published figures")[1].split("## What else")[0]
+    for section in published.split("\n### ")[1:]:
+        rows = re.findall(r"^\| (\w+) \|", section, re.MULTILINE)
+        assert rows[1:] == BENCHMARKS.split()
