@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
@@ -98,7 +99,7 @@ def draw_overlay(
     has_background: bool = False,
     title: str = "",
 ) -> Array:
-    """Draw an image under the colours of its labels, with contours and a legend of the classes by area.
+    """Draw an image under the colours of its labels, with contours, names and a legend of the classes by area.
 
     The picture's long side is brought to 640..1280 pixels. A background is dimmed instead of coloured.
 
@@ -139,7 +140,9 @@ def draw_overlay(
     if title:
         font = ImageFont.load_default(font_size)
         ImageDraw.Draw(canvas).text((_GAP, _GAP // 2), _shorten(title, font, legend.width), fill="black", font=font)
-    canvas.paste(Image.fromarray(blended.astype(np.uint8)), (0, top))
+    drawn = Image.fromarray(blended.astype(np.uint8))
+    _write_names(drawn, shown, [(c, classes[c]) for c in order if c > 0 or not has_background], font_size)
+    canvas.paste(drawn, (0, top))
     canvas.paste(legend, (0, top + height))
     return np.asarray(canvas)
 
@@ -150,6 +153,26 @@ def _contours(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
     edges[:, :-1] |= labels[:, 1:] != labels[:, :-1]
     edges[:-1] |= labels[1:] != labels[:-1]
     return edges
+
+
+def _write_names(
+    picture: Image.Image, labels: npt.NDArray[np.integer], names: Sequence[tuple[int, str]], font_size: int
+) -> None:
+    """Write each class's name where its region is widest, if it fits there and covers no larger class's name."""
+    taken: list[tuple[float, float, float]] = []
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(font_size)
+    for label, name in names[:LEGEND_ENTRIES]:
+        region = np.pad((labels == label).astype(np.uint8), 1)  # beyond the border is outside
+        distance = cv2.distanceTransform(region, cv2.DIST_L2, 3)[1:-1, 1:-1]
+        y, x = np.unravel_index(distance.argmax(), distance.shape)
+        half = font.getlength(name) / 2
+        if distance[y, x] < 0.7 * font_size or not half < x < labels.shape[1] - half:
+            continue
+        if any(abs(x - other) < half + reach and abs(y - row) < 1.2 * font_size for other, row, reach in taken):
+            continue
+        taken.append((float(x), float(y), half))
+        place = (int(x), int(y))
+        draw.text(place, name, "white", font, "mm", stroke_width=max(font_size // 8, 1), stroke_fill=(40, 40, 40))
 
 
 def _percent(share: float) -> str:

@@ -119,7 +119,7 @@ def to_rgb(image: ImageInput | object) -> npt.NDArray[np.uint8]:
                 f"{_hint(str(image.dtype), image.shape, channels=2)}"
             )
             raise DataError(msg)
-        return np.ascontiguousarray(image)
+        return np.array(image)  # a copy: the caller may go on to write into its own
     msg = (
         f"An image cannot be a {type(image).__name__}: give a path, a PIL image, a numpy array [H, W, 3] uint8 or a "
         "tensor [3, H, W] uint8."

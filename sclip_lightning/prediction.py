@@ -28,7 +28,7 @@ class Prediction:
         has_background: Class 0 is a background.
     """
 
-    labels: npt.NDArray[Any]
+    labels: npt.NDArray[Any] = field(repr=False)
     classes: tuple[str, ...]
     palette: npt.NDArray[np.uint8] = field(repr=False)
     image: npt.NDArray[np.uint8] = field(repr=False)

@@ -1,20 +1,50 @@
 """What README promises."""
 
 import re
+import shlex
 from pathlib import Path
 
+import pytest
+import torch
+
+from sclip_lightning.cli import main
 from sclip_lightning.configs import find_config
+from sclip_lightning.loftup import load_loftup
+from tests.fake_data import draw_labels, write_image
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
-def test_the_python_example_runs(tiny_clip):
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """The files that the examples name, where they are run."""
+    monkeypatch.chdir(tmp_path)
+    Path("photos/more").mkdir(parents=True)
+    for name in ("photo.jpg", "portrait.jpg", "photos/a.jpg", "photos/more/b.png"):
+        write_image(Path(name), draw_labels((48, 64), 21, seed=0))
+    Path("my_classes.txt").write_text("cat\ngrass, lawn\n")
+
+
+def test_the_python_example_runs(tiny_clip, photos):
     (example,) = re.findall("```python\n(.*?)```", README, re.DOTALL)
-    example = example.replace('load_clip("ViT-B-16-quickgelu", "openai")', f"load_clip({tiny_clip!r})")
-    assert tiny_clip in example
+    runnable = example.replace('"ViT-B-16-quickgelu", "openai"', f"{tiny_clip!r}, device='cpu'")
+    assert runnable != example
     names: dict = {}
-    exec(example, names)
-    assert names["labels"].shape == (1, 375, 500)
+    exec(runnable, names)
+    assert names["labels"].shape == (48, 64)
+    assert names["probabilities"].shape == (4, 48, 64)
+    assert Path("overlay.png").is_file()
+    assert Path("labels.png").is_file()
+
+
+@pytest.mark.parametrize("command", re.findall("^sclip predict .*", README, re.MULTILINE))
+def test_commands_on_own_images_run(command, tiny_clip, photos):
+    torch.save(load_loftup(None, dim=16).state_dict(), "loftup.bin")
+    small = [f"--model.architecture={tiny_clip}", "--model.templates=none", "--model.loftup_weights=loftup.bin"]
+    small += ["--short_side=64", "--model.crop=48", "--model.stride=32"]
+    main([*shlex.split(command)[1:], *small])
+    images = 1 + ("portrait.jpg" in command) + ("--recursive" in command)
+    assert len(list(Path("predictions/overlays").rglob("*.png"))) == images
 
 
 def test_every_configuration_it_names_is_shipped():
