@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from sclip_lightning import __version__
-from sclip_lightning.errors import SclipError, message_of
+from sclip_lightning.errors import SclipError, StoppedError, message_of
 
 __all__ = ["main"]
 
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(2)
     except SclipError as error:
         _fail(error)
+    except KeyboardInterrupt:
+        _fail(StoppedError("Stopped at your request."))
     except ValueError as error:
         # jsonargparse wraps what a constructor raises.
         if not isinstance(error.__cause__, SclipError):
@@ -55,4 +57,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _fail(error: SclipError) -> NoReturn:
     sys.stderr.write(f"\nerror: {message_of(error)}\n")
-    sys.exit(1)
+    sys.exit(error.exit_code)
