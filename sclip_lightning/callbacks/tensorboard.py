@@ -19,9 +19,9 @@ class TensorBoardReport(Callback):
     """Writes the results and the configuration to the event file."""
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write on the first rank."""
+        """Write on the first rank, unless an earlier session has written all."""
         folder = trainer.log_dir  # a broadcast: every rank must ask
-        if not trainer.is_global_zero or not isinstance(trainer.logger, TensorBoardLogger):
+        if pl_module.reported_before or not trainer.is_global_zero or not isinstance(trainer.logger, TensorBoardLogger):
             return
         config = Path(folder or "") / "config.yaml"
         if config.is_file():

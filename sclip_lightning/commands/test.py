@@ -1,23 +1,38 @@
 """``sclip test``: evaluate on a benchmark, driven by LightningCLI."""
 
 import logging
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
 
 from sclip_lightning import __version__
 from sclip_lightning.callbacks import ConfigWriter, ResultWriter, SamplePanels, TensorBoardReport
 from sclip_lightning.configs import resolve_arguments
 from sclip_lightning.data import SegmentationDataModule
+from sclip_lightning.errors import RunError, SclipError, StoppedError
+from sclip_lightning.interruption import StopRequest
 from sclip_lightning.module import SegmentationModule
-from sclip_lightning.run_folder import new_run_folder
+from sclip_lightning.records import load_records
+from sclip_lightning.run import Run
+from sclip_lightning.run_folder import locked, open_run_folder, run_folder
 
 __all__ = ["TestCLI", "run_test"]
+
+#: How long processes wait for each other in collectives. Torch's 30 minutes (10 with NCCL) are too few where one
+#: downloads weights over a slow line; a process that fails ends the others whatever the timeout, and waiting for the
+#: slowest at the end is no collective and has no limit.
+TIMEOUT = timedelta(hours=6)
 
 
 class TestCLI(LightningCLI):
@@ -36,6 +51,16 @@ class TestCLI(LightningCLI):
         parser.add_argument(
             "--output_dir", type=str, default="lightning_logs", help="Runs land in OUTPUT_DIR/<benchmark>/<name>."
         )
+        parser.add_argument(
+            "--resume",
+            action="store_true",
+            help="Insist that there is a run to go on with. A run whose folder is there goes on in any case: only "
+            "images without a record are segmented, and a finished run only reports. Devices, batch size and workers "
+            "may change, and num_samples may grow; whatever else the scores depend on may not.",
+        )
+        parser.add_argument(
+            "--overwrite", action="store_true", help="Delete the run that the folder holds and start afresh."
+        )
         parser.add_lightning_class_args(SamplePanels, "panels")
         parser.link_arguments("model.protocol", "data.init_args.protocol")
         parser.set_defaults({"data": {"class_path": "sclip_lightning.data.COCOStuff"}})
@@ -46,21 +71,80 @@ class TestCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer its logger; only now is the name of the benchmark known."""
-        if self._get(self.config_init, "trainer").get("logger") is None:
-            output_dir = self._get(self.config, "output_dir")
-            folder = new_run_folder(output_dir, self.datamodule.benchmark.name, self._run_name())
+        given = self._get(self.config_init, "trainer")
+        self.folder: Path | None = None
+        if given.get("logger") is None:
+            self.folder = self._open_folder()
             kwargs["logger"] = TensorBoardLogger(
-                folder.parent.parent, name=folder.parent.name, version=folder.name, default_hp_metric=False
+                self.folder.parent.parent,
+                name=self.folder.parent.name,
+                version=self.folder.name,
+                default_hp_metric=False,
             )
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        if isinstance(trainer.strategy, DDPStrategy) and isinstance(given.get("strategy"), str):
+            trainer.strategy._timeout = TIMEOUT
+        return trainer
 
     def test(self, **kwargs: Any) -> None:
         """Run the test and print a table that, unlike Lightning's own, names the protocol."""
-        self.trainer.test(verbose=False, **kwargs)
-        folder = self.trainer.log_dir if self.trainer.logger else None
-        if self.trainer.is_global_zero:
+        launcher = self.trainer.strategy.launcher
+        first = _is_first()
+        with (
+            self.model.stop.listen(first, lambda: getattr(launcher, "procs", [])),
+            self._orderly_end(),
+            locked(self.folder) if first and self.folder else nullcontext(),
+        ):
+            self.trainer.test(verbose=False, **kwargs)
+        if first:
+            folder = self.model.recording.folder if self.trainer.logger else None
             written = f"\n\nWritten to {folder}" if folder else ""
             print(f"\n{self.model.results.table()}{written}")  # noqa: T201  the table is what the command is for
+
+    @contextmanager
+    def _orderly_end(self) -> Iterator[None]:
+        """Say what happened to a run that does not end well, and end its other processes, too."""
+        stop: StopRequest = self.model.stop
+        try:
+            yield
+        except BaseException as error:
+            if stop.parent is not None and (isinstance(error, StoppedError) or stop.orphaned):
+                # The first process says why. Its children must end with 0 then: seeing another code, Lightning kills
+                # the first process in the middle of its image.
+                sys.exit(1 if stop.orphaned else 0)
+            if isinstance(error, StoppedError):
+                stop.wait_for_children()
+                raise StoppedError(f"Stopped at your request. {self._progress()}") from error
+            try:
+                if not isinstance(error, SclipError):
+                    stop.await_failure()
+                    stop.check_children()  # what failed here is then a consequence
+            finally:
+                stop.end_children()
+            message = _explain(error)
+            if message is None:
+                raise
+            raise RunError(f"{message} {self._progress()}") from error
+
+    def _progress(self) -> str:
+        """What there is to go on with, in words."""
+        run = Run.load(self.folder) if self.folder else None
+        if run is None or self.folder is None:
+            return "Nothing is kept: no image was finished, or there is no logger."
+        done = len(load_records(self.folder).of(run.ids).images)
+        return f"{done} of {len(run.ids)} images are recorded in {self.folder}: the same command goes on from there."
+
+    def _open_folder(self) -> Path:
+        """Open the run's folder; only the first process may clear it."""
+        resume, overwrite = self._get(self.config, "resume"), self._get(self.config, "overwrite")
+        output_dir, benchmark, name = (
+            self._get(self.config, "output_dir"),
+            self.datamodule.benchmark.name,
+            self._run_name(),
+        )
+        if _is_first():
+            return open_run_folder(output_dir, benchmark, name, resume, overwrite)
+        return run_folder(output_dir, benchmark, name)
 
     def _run_name(self) -> str:
         name = self._get(self.config, "name")
@@ -69,6 +153,25 @@ class TestCLI(LightningCLI):
         files = [Path(str(path)) for path in self._get(self.config, "config") or []]
         stems = [file.stem for file in files if file.parent.name != "data"]
         return "-".join(dict.fromkeys(stems)) or str(self._get(self.config, "model")["attention"])
+
+
+def _is_first() -> bool:
+    """Whether this process has rank 0, before Lightning has set anything up."""
+    return int(rank_zero_only.rank) == 0  # type: ignore[attr-defined]
+
+
+def _explain(error: BaseException) -> str | None:
+    """What a user can do about an error that is none of ours; None where we do not know."""
+    if isinstance(error, OSError):
+        return f"The run cannot go on: {error}. Make room, or make the place readable and writable."
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return f"The device has no memory left ({str(error).splitlines()[0]}). Lower --model.window_batch_size."
+    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
+        return (
+            f"A process that reads images was ended from outside, most likely because the machine ran out of memory "
+            f"({str(error).splitlines()[0].strip()}). Lower --data.num_workers; 0 reads in the main process."
+        )
+    return None
 
 
 def run_test(arguments: Sequence[str]) -> None:
