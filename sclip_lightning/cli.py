@@ -14,6 +14,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "predict": "segment your own images into your own classes",
     "test": "segment a benchmark and score the result",
+    "ablate": "test a configuration part by part",
     "score": "score label maps that any method wrote",
     "check-data": "check a data set's files before anything is computed",
 }

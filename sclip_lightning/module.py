@@ -15,9 +15,10 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from sclip_lightning.assembly import build_segmentor, build_tower, build_upsampler, window_of
+from sclip_lightning.cache import cache_folder
 from sclip_lightning.callbacks.image_files import ImageFiles
 from sclip_lightning.clip.loading import Clip, load_clip
-from sclip_lightning.clip.text import TextBank, build_text_bank, cache_folder, resolve_templates
+from sclip_lightning.clip.text import TextBank, build_text_bank, resolve_templates
 from sclip_lightning.data import SegmentationDataModule
 from sclip_lightning.data.dataset import Sample
 from sclip_lightning.environment import describe_environment, peak_memory
@@ -57,6 +58,8 @@ class SegmentationModule(LightningModule):
         options: Those of :class:`SegmentorOptions`; ``protocol`` and the benchmark fill in what they leave open.
 
     Attributes:
+        clip: The model; loaded when a run begins, unless another module of the same weights has lent it.
+        bank: Embeddings of the class names, likewise.
         results: What the test found, once it has ended; the same on every device.
         reported_before: Whether there was nothing left to do and ``results`` are those of an earlier session.
         keep_probabilities: Hand callbacks class probabilities, too; a callback may set it in ``setup``.
@@ -72,6 +75,7 @@ class SegmentationModule(LightningModule):
         plain = {field.name: getattr(self.options, field.name) for field in fields(SegmentorOptions)}
         self.save_hyperparameters({name: plain[name] for name in plain if name != "refiners"}, logger=False)
         self.clip: Clip | None = None
+        self.bank: TextBank | None = None
         self.results: Results | None = None
         self.reported_before = False
         self.keep_probabilities = False
@@ -93,8 +97,8 @@ class SegmentationModule(LightningModule):
 
     def on_test_start(self) -> None:
         """Embed the class names, put the segmentor together, check that it is the run's, and start the clock."""
-        bank = self._text_bank()
-        self.segmentor = self._build_segmentor(bank).to(self.device)
+        self.bank = self._text_bank()
+        self.segmentor = self._build_segmentor(self.bank).to(self.device)
         self.evaluation = Evaluation(self.datamodule.benchmark).to(self.device)
         complete = not self.datamodule.remaining
         self.recording.join(self._on_first(lambda: self.recording.begin(self._describe(), complete)))
@@ -232,6 +236,8 @@ class SegmentationModule(LightningModule):
     def _text_bank(self) -> TextBank:
         """Embed the names on rank 0 and hand the same bits to every rank."""
         assert self.clip is not None
+        if self.bank is not None:
+            return self.bank
         bank = None
         if self.trainer.is_global_zero:
             synonyms = self.datamodule.benchmark.synonyms

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from sclip_lightning.assembly import build_segmentor, build_tower, build_upsampler, window_of
+from sclip_lightning.cache import cache_folder
 from sclip_lightning.clip.loading import load_clip
-from sclip_lightning.clip.text import build_text_bank, cache_folder, resolve_templates
+from sclip_lightning.clip.text import build_text_bank, resolve_templates
 from sclip_lightning.data.transforms import LONG_SIDE, image_pipeline, rescaled_size
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.images import ImageInput, to_rgb

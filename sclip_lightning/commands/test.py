@@ -27,7 +27,7 @@ from sclip_lightning.records import load_records
 from sclip_lightning.run import Run
 from sclip_lightning.run_folder import locked, open_run_folder, run_folder
 
-__all__ = ["TestCLI", "run_test"]
+__all__ = ["TestCLI", "is_first", "run_cli", "run_test"]
 
 #: How long processes wait for each other in collectives. Torch's 30 minutes (10 with NCCL) are too few where one
 #: downloads weights over a slow line; a process that fails ends the others whatever the timeout, and waiting for the
@@ -88,18 +88,22 @@ class TestCLI(LightningCLI):
 
     def test(self, **kwargs: Any) -> None:
         """Run the test and print a table that, unlike Lightning's own, names the protocol."""
+        self.evaluate(**kwargs)
+        if is_first():
+            folder = self.model.recording.folder if self.trainer.logger else None
+            written = f"\n\nWritten to {folder}" if folder else ""
+            print(f"\n{self.model.results.table()}{written}")  # noqa: T201  the table is what the command is for
+
+    def evaluate(self, **kwargs: Any) -> None:
+        """Run the test; whatever ends it early ends all processes and says what there is to go on with."""
         launcher = self.trainer.strategy.launcher
-        first = _is_first()
+        first = is_first()
         with (
             self.model.stop.listen(first, lambda: getattr(launcher, "procs", [])),
             self._orderly_end(),
             locked(self.folder) if first and self.folder else nullcontext(),
         ):
             self.trainer.test(verbose=False, **kwargs)
-        if first:
-            folder = self.model.recording.folder if self.trainer.logger else None
-            written = f"\n\nWritten to {folder}" if folder else ""
-            print(f"\n{self.model.results.table()}{written}")  # noqa: T201  the table is what the command is for
 
     @contextmanager
     def _orderly_end(self) -> Iterator[None]:
@@ -140,13 +144,14 @@ class TestCLI(LightningCLI):
         output_dir, benchmark, name = (
             self._get(self.config, "output_dir"),
             self.datamodule.benchmark.name,
-            self._run_name(),
+            self.run_name(),
         )
-        if _is_first():
+        if is_first():
             return open_run_folder(output_dir, benchmark, name, resume, overwrite)
         return run_folder(output_dir, benchmark, name)
 
-    def _run_name(self) -> str:
+    def run_name(self) -> str:
+        """The name given, else one made of the names of the configurations."""
         name = self._get(self.config, "name")
         if name:
             return str(name)
@@ -155,7 +160,7 @@ class TestCLI(LightningCLI):
         return "-".join(dict.fromkeys(stems)) or str(self._get(self.config, "model")["attention"])
 
 
-def _is_first() -> bool:
+def is_first() -> bool:
     """Whether this process has rank 0, before Lightning has set anything up."""
     return int(rank_zero_only.rank) == 0  # type: ignore[attr-defined]
 
@@ -176,11 +181,16 @@ def _explain(error: BaseException) -> str | None:
 
 def run_test(arguments: Sequence[str]) -> None:
     """Run ``sclip test`` with the given arguments."""
+    run_cli(TestCLI, arguments)
+
+
+def run_cli(cli: type[TestCLI], arguments: Sequence[str]) -> None:
+    """Run a command that takes the arguments of ``sclip test``."""
     for name in ("lightning.pytorch", "lightning.fabric"):  # seed, hardware and tips: the table has what matters
         logging.getLogger(name).setLevel(logging.WARNING)
     # Lightning 2.6 still asks torch 2.15 for what it calls LeafSpec; nothing a user could act on.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    TestCLI(
+    cli(
         SegmentationModule,
         SegmentationDataModule,
         subclass_mode_data=True,

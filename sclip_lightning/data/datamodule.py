@@ -10,7 +10,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from sclip_lightning.data.benchmark import Benchmark, ClassNames, ProtocolName
-from sclip_lightning.data.dataset import Sample, SegmentationDataset
+from sclip_lightning.data.dataset import KeptSamples, Sample, SegmentationDataset
 from sclip_lightning.data.layout import Listing, check_files
 from sclip_lightning.data.sampler import ShardSampler
 from sclip_lightning.data.transforms import image_pipeline
@@ -48,6 +48,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         protocol: The protocol's constants, the arguments applied.
         dataset: The samples; only after ``setup``.
         remaining: Indices of the samples that are still to be scored, the same on all devices; null for all.
+        kept: Samples that stay in memory from one run to the next, for several runs on the same ones; null for none.
         split_size: Number of samples in the whole split, of which ``num_samples`` may take fewer; only after ``setup``.
 
     Raises:
@@ -83,6 +84,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         self.num_workers = num_workers
         self.on_error = on_error
         self.remaining: Sequence[int] | None = None
+        self.kept: dict[int, Sample] | None = None
         self.benchmark = self.describe(classes)
         published = self.benchmark.protocols[protocol]
         if classes is None and published.class_file is not None:
@@ -143,10 +145,10 @@ class SegmentationDataModule(LightningDataModule, ABC):
         """The samples of this rank; a batch is a list of them."""
         self._shard = self._sampler()
         return DataLoader(
-            self.dataset,
+            self.dataset if self.kept is None else KeptSamples(self.dataset, self.kept),
             batch_size=self.batch_size,
             sampler=self._shard,
-            num_workers=self.num_workers,
+            num_workers=self.num_workers if self.kept is None else 0,  # a worker would keep them for itself
             collate_fn=list,
             worker_init_fn=ignore_interrupt,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",

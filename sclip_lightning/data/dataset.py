@@ -13,7 +13,7 @@ from sclip_lightning.data.layout import SampleFiles, check_same_size
 from sclip_lightning.data.masks import LabelMap, read_image, read_mask
 from sclip_lightning.errors import DataError
 
-__all__ = ["Sample", "SegmentationDataset"]
+__all__ = ["KeptSamples", "Sample", "SegmentationDataset"]
 
 
 class Sample(TypedDict):
@@ -94,3 +94,34 @@ class SegmentationDataset(Dataset[Sample]):
         """Read the ground truth of one sample alone, [H, W] uint8; errors as for the whole sample."""
         path = self.files[index].mask
         return self.label_map(read_mask(path), path)
+
+
+class KeptSamples(Dataset[Sample]):
+    """Keeps samples in memory once they were read, up to a limit; the others are read again each time.
+
+    Args:
+        dataset: Where samples are read. It is the same data set, whatever else changes between two readings.
+        kept: Samples by index, which this fills.
+        limit: Bytes that kept samples may take.
+    """
+
+    def __init__(self, dataset: SegmentationDataset, kept: dict[int, Sample], limit: int = 2**30) -> None:
+        self.dataset = dataset
+        self.kept = kept
+        self.limit = limit
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample, read unless it is kept; errors as when it is read."""
+        sample = self.kept.get(index)
+        if sample is None:
+            sample = self.dataset[index]
+            if sum(map(_bytes, self.kept.values())) + _bytes(sample) <= self.limit:
+                self.kept[index] = sample
+        return sample
+
+
+def _bytes(sample: Sample) -> int:
+    return sample["image"].nbytes + sample["rgb"].nbytes + sample["mask"].nbytes
