@@ -15,8 +15,10 @@ usage: sclip COMMAND [options]
 Evaluate training-free open-vocabulary segmentation.
 
 commands:
-  test    segment a benchmark and score the result
-  score   score label maps that any method wrote
+  test     segment a benchmark and score the result
+  score    score label maps that any method wrote
+  report   print the scores of runs, finished or not
+  compare  compare two runs image by image
 
 sclip COMMAND --help lists a command's options; sclip --version prints the version.
 """
@@ -37,6 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from sclip_lightning.commands.score import run_score
 
             run_score(rest)
+        elif command == "report":
+            from sclip_lightning.commands.report import run_report
+
+            run_report(rest)
+        elif command == "compare":
+            from sclip_lightning.commands.compare import run_compare
+
+            run_compare(rest)
         elif command in ("-h", "--help"):
             sys.stdout.write(_USAGE)
         elif command == "--version":
