@@ -15,6 +15,8 @@ _COMMANDS = {
     "predict": "segment your own images into your own classes",
     "test": "segment a benchmark and score the result",
     "ablate": "test a configuration part by part",
+    "report": "print the scores of runs, finished or not",
+    "compare": "compare two runs image by image",
     "score": "score label maps that any method wrote",
     "check-data": "check a data set's files before anything is computed",
 }

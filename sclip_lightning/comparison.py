@@ -110,17 +110,16 @@ def tabulate(records: Sequence[ImageRecord], num_classes: int, boundaries: Seque
         boundaries: Names of the boundary scores in the records.
     """
     hits, true, predicted = (np.zeros((len(records), num_classes)) for _ in range(3))
-    scores = {name: np.full(len(records), np.nan) for name in boundaries}
     for i, record in enumerate(records):
         target, prediction, pixels = record.counts.confusion
         right = target == prediction
         hits[i, target[right]] = pixels[right]
         true[i] = np.bincount(target, pixels, minlength=num_classes)
         predicted[i] = np.bincount(prediction, pixels, minlength=num_classes)
-        for name, values in scores.items():
-            score = boundary_scores(record, name)[2]
-            if score is not None:
-                values[i] = score / FIXED_POINT
+    scores = {}
+    for name in boundaries:
+        boundary = boundary_scores(records, name)
+        scores[name] = np.where(boundary.image_scored, boundary.image_scores / FIXED_POINT, np.nan)
     return ImageTable([record.id for record in records], hits, true, predicted, scores)
 
 

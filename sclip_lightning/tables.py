@@ -15,14 +15,13 @@ Format = Literal["table", "markdown", "csv", "json"]
 FORMATS: tuple[Format, ...] = ("table", "markdown", "csv", "json")
 
 
-def render(rows: Sequence[dict[str, Any]], format_: Format, percents: bool = True) -> str:
+def render(rows: Sequence[dict[str, Any]], format_: Format) -> str:
     """A table with one line per row.
 
     Args:
         rows: Their columns, a row may lack some; floats are fractions, NaN or None where there is no value.
         format_: ``table`` and ``markdown`` show percent with two decimals, ``csv`` and ``json`` all digits of the
             fraction.
-        percents: Show floats as percent; else with four significant digits.
     """
     columns = list(dict.fromkeys(column for row in rows for column in row))
     if format_ == "json":
@@ -33,12 +32,12 @@ def render(rows: Sequence[dict[str, Any]], format_: Format, percents: bool = Tru
         writer.writeheader()
         writer.writerows(without_nan([dict(row) for row in rows]))
         return buffer.getvalue().rstrip("\n")
-    cells = [columns, *([_cell(row.get(column), percents) for column in columns] for row in rows)]
+    cells = [columns] + [[_cell(row.get(column)) for column in columns] for row in rows]
     numeric = [any(isinstance(row.get(column), (int, float)) for row in rows) for column in columns]
     if format_ == "markdown":
         rule = ["---:" if right else "---" for right in numeric]
-        lines = [cells[0], rule, *cells[1:]]
-        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        ruled = [cells[0], rule, *cells[1:]]
+        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in ruled)
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     lines = [
         "  ".join(
@@ -50,9 +49,9 @@ def render(rows: Sequence[dict[str, Any]], format_: Format, percents: bool = Tru
     return "\n".join(lines)
 
 
-def _cell(value: Any, percents: bool) -> str:
+def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, float):
-        return percent(value) if percents else f"{value:.4g}"
+        return percent(value)
     return str(value)

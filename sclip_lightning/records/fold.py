@@ -115,33 +115,60 @@ def sum_up(records: Iterable[ImageRecord], num_classes: int, boundaries: Sequenc
 
 
 def _sum_boundaries(records: Sequence[ImageRecord], num_classes: int, name: str) -> BoundaryTotals:
-    score_sum = images = 0
     class_score_sum, class_images = np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)
     counts = np.zeros((num_classes, 4), np.int64)
-    for record in records:
-        classes, f1, score = boundary_scores(record, name)
-        if score is not None:
-            score_sum += score
-            images += 1
-        class_score_sum[classes] += f1
-        class_images[classes] += 1
-        table = record.counts.boundaries[name]
-        counts[table[0]] += table[1:].T
-    return BoundaryTotals(score_sum, images, class_score_sum, class_images, counts)
+    boundaries = boundary_scores(records, name)
+    np.add.at(counts, boundaries.classes, boundaries.counts)
+    scored = boundaries.scored
+    np.add.at(class_score_sum, boundaries.classes[scored], boundaries.f1[scored])
+    np.add.at(class_images, boundaries.classes[scored], 1)
+    return BoundaryTotals(
+        score_sum=int(boundaries.image_scores[boundaries.image_scored].sum()),
+        images=int(boundaries.image_scored.sum()),
+        class_score_sum=class_score_sum,
+        class_images=class_images,
+        counts=counts,
+    )
 
 
-def boundary_scores(record: ImageRecord, name: str) -> tuple[Ints, Ints, int | None]:
-    """Boundary F1 of one image, in multiples of 2**-44.
+@dataclass(frozen=True)
+class BoundaryScores:
+    """Boundary F1 of N images, all F in multiples of 2**-44.
 
-    Returns:
-        The classes with a ground-truth contour, their F, and the mean over them; None if there is no such class.
+    Attributes:
+        classes: [M], the class of each row: the rows of all images one after the other.
+        counts: [M, 4], contour pixels as in ``metrics.boundary_counts``.
+        scored: [M], whether the ground truth of the image has a contour of the class.
+        f1: [M], F of the row; 0 where it is not scored.
+        image_scores: [N], mean F over an image's scored rows, rounded down; 0 without any.
+        image_scored: [N], whether the image has one.
     """
-    table = record.counts.boundaries[name]
-    classes, counts = table[0], table[1:].T
-    _, _, f1 = precision_recall_f1(counts)
+
+    classes: Ints
+    counts: Ints
+    scored: npt.NDArray[np.bool_]
+    f1: Ints
+    image_scores: Ints
+    image_scored: npt.NDArray[np.bool_]
+
+
+def boundary_scores(records: Sequence[ImageRecord], name: str) -> BoundaryScores:
+    """Boundary F1 of images, as ``metrics.BoundaryF1`` computes it.
+
+    Args:
+        records: Scored images.
+        name: Of the boundary score.
+    """
+    tables = [record.counts.boundaries[name] for record in records]
+    table = np.concatenate([np.zeros((5, 0), np.int64), *tables], axis=1)
+    images = np.repeat(np.arange(len(tables)), [one.shape[1] for one in tables])
+    counts = table[1:].T
     scored = counts[:, 1] > 0
-    fixed = np.rint(f1[scored] * FIXED_POINT).astype(np.int64)
-    return classes[scored], fixed, int(fixed.sum()) // len(fixed) if len(fixed) else None
+    f1 = np.rint(np.nan_to_num(precision_recall_f1(counts)[2]) * FIXED_POINT).astype(np.int64)
+    sums, rows = np.zeros(len(tables), np.int64), np.zeros(len(tables), np.int64)
+    np.add.at(sums, images, f1)
+    np.add.at(rows, images[scored], 1)
+    return BoundaryScores(table[0], counts, scored, f1, sums // np.maximum(rows, 1), rows > 0)
 
 
 def precision_recall_f1(counts: Ints) -> tuple[Floats, Floats, Floats]:
