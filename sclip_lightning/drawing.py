@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["colour", "draw_panel"]
+__all__ = ["colour", "draw_overlay", "draw_panel"]
 
 Array = npt.NDArray[np.uint8]
 
@@ -64,13 +64,36 @@ def draw_panel(
     wrong = np.mean((prediction != target)[target != ignore_index]) if (target != ignore_index).any() else 0.0
     titles = ["image", "ground truth", "prediction", f"errors ({100 * wrong:.1f} % of pixels)"]
 
-    width = pictures[0].width
-    total = 4 * width + 5 * _GAP
-    font = ImageFont.load_default(_FONT_SIZE)
-    present = sorted(set(np.unique(target).tolist()) | set(np.unique(prediction).tolist()))
-    entries = [(classes[c], tuple(palette[c].tolist())) for c in present if c < len(classes)]
+    present = set(np.unique(target).tolist()) | set(np.unique(prediction).tolist())
+    entries = _entries(present, palette, classes)
     if (target == ignore_index).any():
         entries.append(("not scored", VOID))
+    return _compose(pictures, titles, entries)
+
+
+def draw_overlay(image: Array, prediction: npt.NDArray[np.integer], palette: Array, classes: Sequence[str]) -> Array:
+    """Draw an image under the colours of its labels at its own size, with a legend; arguments as ``draw_panel``.
+
+    Returns:
+        [H', W', 3] uint8 RGB.
+    """
+    blended = (TRANSPARENCY * image + (1 - TRANSPARENCY) * colour(prediction, palette)).astype(np.uint8)
+    entries = _entries(set(np.unique(prediction).tolist()), palette, classes)
+    return _compose([Image.fromarray(blended)], ["prediction"], entries)
+
+
+def _entries(labels: set[int], palette: Array, classes: Sequence[str]) -> list[tuple[str, tuple[int, ...]]]:
+    """Name and colour of the classes among some labels."""
+    return [(classes[c], tuple(palette[c].tolist())) for c in sorted(labels) if c < len(classes)]
+
+
+def _compose(
+    pictures: Sequence[Image.Image], titles: Sequence[str], entries: Sequence[tuple[str, tuple[int, ...]]]
+) -> Array:
+    """Pictures of one size side by side under their titles, above a legend."""
+    width = pictures[0].width
+    total = len(pictures) * (width + _GAP) + _GAP
+    font = ImageFont.load_default(_FONT_SIZE)
     rows = _wrap(entries, font, total)
     line = _FONT_SIZE + _GAP
     top = line + _GAP + pictures[0].height + _GAP
