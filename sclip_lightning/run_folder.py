@@ -20,6 +20,7 @@ WRITTEN = (
     "results.json",
     "per_class.csv",
     "config.yaml",
+    "hparams.yaml",
     FOLDER,
     "panels",
     "labels",

@@ -17,7 +17,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from sclip_lightning import __version__
-from sclip_lightning.callbacks import ConfigWriter, ResultWriter, SamplePanels, TensorBoardReport
+from sclip_lightning.callbacks import ConfigWriter, PredictionWriter, ResultWriter, SamplePanels, TensorBoardReport
 from sclip_lightning.configs import resolve_arguments
 from sclip_lightning.data import SegmentationDataModule
 from sclip_lightning.errors import RunError, SclipError, StoppedError
@@ -62,12 +62,19 @@ class TestCLI(LightningCLI):
             "--overwrite", action="store_true", help="Delete the run that the folder holds and start afresh."
         )
         parser.add_lightning_class_args(SamplePanels, "panels")
+        parser.add_lightning_class_args(PredictionWriter, "predictions")
+        parser.add_argument("--save_vis", action="store_true", help="Short for --predictions.overlays true.")
         parser.link_arguments("model.protocol", "data.init_args.protocol")
         parser.set_defaults({"data": {"class_path": "sclip_lightning.data.COCOStuff"}})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse without Lightning's warning that arguments were passed while the process has some, too."""
         self.config = parser.parse_args(args)
+
+    def before_instantiate_classes(self) -> None:
+        """Spell out what is short for something else."""
+        if self._get(self.config, "save_vis"):
+            self._get(self.config, "predictions").overlays = True
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer its logger; only now is the name of the benchmark known."""
