@@ -74,7 +74,7 @@ class Demo(SegmentationDataModule):
         palette=_PALETTE,
         prompts=replace(ClassNames.load([", ".join(SYNONYMS.get(name, (name,))) for name in CLASSES]), source="(demo)"),
         protocols={"sclip": _PROTOCOL, "resclip": _PROTOCOL},
-        resclip=ResclipSettings(rcs=(2.0, 0.4), sfr=(2.0, 0.6), sfr_threshold=0.1),
+        resclip=ResclipSettings(rcs=(1.0, 0.2), sfr=(3.0, 0.2), sfr_threshold=0.5),
         images=IMAGES,
         notes=("The demo's scenes are drawn and its CLIP is tiny: the scores say nothing about photographs.",),
     )
