@@ -1,6 +1,5 @@
 """The LightningModule: wires data, segmentor and scores, and does nothing else."""
 
-import shutil
 import tempfile
 import time
 from collections import Counter
@@ -79,7 +78,7 @@ class SegmentationModule(LightningModule):
         self.results: Results | None = None
         self.reported_before = False
         self.keep_probabilities = False
-        self._temporary: str | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.stop = StopRequest()
 
     def setup(self, stage: str) -> None:
@@ -184,13 +183,14 @@ class SegmentationModule(LightningModule):
         folder = self.trainer.log_dir  # a broadcast: every rank must ask
         if self.trainer.logger is not None and folder is not None:
             return Path(folder)
-        self._temporary = self._on_first(lambda: tempfile.mkdtemp(prefix="sclip-"))
-        return Path(self._temporary)
+        if self.trainer.is_global_zero:
+            self._temporary = tempfile.TemporaryDirectory(prefix="sclip-")
+        return Path(self._on_first(lambda: self._temporary.name if self._temporary else ""))
 
     def teardown(self, stage: str) -> None:
         """Delete the records of a run without a logger."""
-        if self._temporary and self.trainer.is_global_zero:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+        if self._temporary:
+            self._temporary.cleanup()  # after an error it goes with the process
 
     def _remaining(self) -> list[int]:
         """Indices of the images without a record, or without a file that a callback is to write of each."""

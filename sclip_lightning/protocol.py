@@ -21,6 +21,7 @@ def describe_segmentor(segmentor: SlidingWindowSegmentor) -> dict[str, Any]:
         "crop": segmentor.crop or "whole image",
         "stride": segmentor.stride if segmentor.crop else "-",
         "attention": tower.attention,
+        **({"gaussian_std": tower.gaussian_std} if tower.attention == "naclip" else {}),
         "residual": tower.residual,
         **asdict(segmentor.head),
         "rcs": _settings(asdict(tower.residual_attention)) if tower.residual_attention else "off",

@@ -51,7 +51,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         ConfigError: The folder holds none.
     """
-    run = Run.load(folder)
+    run = Run.load(folder) if folder.is_dir() else None
     if run is None:
         raise ConfigError(_no_run(folder, FILE))
     return run
@@ -63,10 +63,10 @@ def read_results(folder: Path) -> Results:
     Raises:
         ConfigError: The folder holds no run.
     """
-    results = Results.load(folder)
+    results = Results.load(folder) if folder.is_dir() else None
     if results is not None:
         return results
-    run = Run.load(folder)
+    run = Run.load(folder) if folder.is_dir() else None
     if run is None:
         raise ConfigError(_no_run(folder, f"neither {RESULTS} nor {FILE}"))
     return results_of(run, load_records(folder))
