@@ -4,6 +4,8 @@ import time
 from dataclasses import fields
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
@@ -11,10 +13,12 @@ from torch import Tensor
 from sclip_lightning.assembly import build_segmentor, build_tower, build_upsampler, window_of
 from sclip_lightning.clip.loading import Clip, load_clip
 from sclip_lightning.clip.text import TextBank, build_text_bank, cache_folder, resolve_templates
+from sclip_lightning.confusions import pixel_pairs
 from sclip_lightning.data import SegmentationDataModule
 from sclip_lightning.data.dataset import Sample
 from sclip_lightning.environment import describe_environment, peak_memory
 from sclip_lightning.evaluation import Evaluation
+from sclip_lightning.metrics import confusion_matrix
 from sclip_lightning.options import SegmentorOptions
 from sclip_lightning.protocol import describe_segmentor
 from sclip_lightning.report import Results
@@ -58,6 +62,7 @@ class SegmentationModule(LightningModule):
         bank = self._text_bank()
         self.segmentor = self._build_segmentor(bank).to(self.device)
         self.evaluation = Evaluation(self.datamodule.benchmark).to(self.device)
+        self._image_pairs: dict[int, npt.NDArray[np.int64]] = {}
         self._started = time.perf_counter()
 
     def test_step(self, batch: list[Sample], batch_idx: int) -> dict[str, Tensor]:
@@ -73,6 +78,8 @@ class SegmentationModule(LightningModule):
             height, width = sample["mask"].shape
             prediction = self.segmentor.predict(sample["image"][None], (height, width), sample["rgb"][None])[0]
             self.evaluation.update(prediction, sample["mask"])
+            confusion = confusion_matrix(prediction, sample["mask"], len(self.datamodule.benchmark.classes))
+            self._image_pairs[sample["index"]] = pixel_pairs(confusion.cpu().numpy())
             predictions[sample["id"]] = prediction
         return predictions
 
@@ -83,6 +90,7 @@ class SegmentationModule(LightningModule):
             notes.append("The weights are random: the scores say that everything runs, and nothing else.")
         seconds = self._all_devices(time.perf_counter() - self._started).max().item()
         images = int(self._all_devices(self.evaluation.images).sum())
+        self._image_pairs = self._of_all_devices(self._image_pairs)
         self.results = Results(
             benchmark=self.datamodule.benchmark.name,
             metrics=metrics,
@@ -99,6 +107,18 @@ class SegmentationModule(LightningModule):
         )
         logged = {name: value for name, value in metrics.items() if value is not None}
         self.log_dict(logged, logger=False, rank_zero_only=True)
+
+    def image_pairs(self) -> dict[int, npt.NDArray[np.int64]]:
+        """On rank 0, once all images are scored: ``pixel_pairs`` of every image by its index in the data set."""
+        return self._image_pairs
+
+    def segment(self, sample: Sample) -> Tensor:
+        """[H, W] labels of a sample, in the trainer's precision, as in the test; nothing is counted."""
+        plugin = self.trainer.precision_plugin
+        moved = plugin.convert_input({name: sample[name].to(self.device) for name in ("image", "rgb")})
+        height, width = sample["mask"].shape
+        with plugin.test_step_context():
+            return self.segmentor.predict(moved["image"][None], (height, width), moved["rgb"][None])[0]
 
     def _build_segmentor(self, bank: TextBank) -> SlidingWindowSegmentor:
         data = self.datamodule
@@ -131,6 +151,13 @@ class SegmentationModule(LightningModule):
             "weights_sha256": self.clip.fingerprint[:12],
             "precision": str(self.trainer.precision),
         }
+
+    def _of_all_devices(self, pairs: dict[int, npt.NDArray[np.int64]]) -> dict[int, npt.NDArray[np.int64]]:
+        if self.trainer.world_size == 1:
+            return pairs
+        parts: list[Any] = [None] * self.trainer.world_size
+        torch.distributed.all_gather_object(parts, pairs)
+        return {index: image for part in parts for index, image in part.items()}
 
     def _all_devices(self, value: float) -> Tensor:
         """This device's value and those of all others, float64."""

@@ -2,7 +2,8 @@
 
 from sclip_lightning.callbacks.config_writer import ConfigWriter
 from sclip_lightning.callbacks.panels import SamplePanels
+from sclip_lightning.callbacks.ranked_panels import RankedPanels
 from sclip_lightning.callbacks.result_writer import ResultWriter
 from sclip_lightning.callbacks.tensorboard import TensorBoardReport
 
-__all__ = ["ConfigWriter", "ResultWriter", "SamplePanels", "TensorBoardReport"]
+__all__ = ["ConfigWriter", "RankedPanels", "ResultWriter", "SamplePanels", "TensorBoardReport"]

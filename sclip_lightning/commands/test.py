@@ -11,7 +11,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from sclip_lightning import __version__
-from sclip_lightning.callbacks import ConfigWriter, ResultWriter, SamplePanels, TensorBoardReport
+from sclip_lightning.callbacks import ConfigWriter, RankedPanels, ResultWriter, SamplePanels, TensorBoardReport
 from sclip_lightning.configs import resolve_arguments
 from sclip_lightning.data import SegmentationDataModule
 from sclip_lightning.module import SegmentationModule
@@ -37,6 +37,7 @@ class TestCLI(LightningCLI):
             "--output_dir", type=str, default="lightning_logs", help="Runs land in OUTPUT_DIR/<benchmark>/<name>."
         )
         parser.add_lightning_class_args(SamplePanels, "panels")
+        parser.add_lightning_class_args(RankedPanels, "ranked_panels")
         parser.link_arguments("model.protocol", "data.init_args.protocol")
         parser.set_defaults({"data": {"class_path": "sclip_lightning.data.COCOStuff"}})
 
