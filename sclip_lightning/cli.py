@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from sclip_lightning import __version__
-from sclip_lightning.errors import SclipError, message_of
+from sclip_lightning.errors import SclipError, StoppedError, message_of
 
 __all__ = ["main"]
 
@@ -14,6 +14,9 @@ __all__ = ["main"]
 _COMMANDS = {
     "predict": "segment your own images into your own classes",
     "test": "segment a benchmark and score the result",
+    "ablate": "test a configuration part by part",
+    "report": "print the scores of runs, finished or not",
+    "compare": "compare two runs image by image",
     "score": "score label maps that any method wrote",
     "check-data": "check a data set's files before anything is computed",
 }
@@ -54,6 +57,8 @@ def _run(name: str, arguments: Sequence[str]) -> None:
         getattr(import_module(f"sclip_lightning.commands.{name}"), f"run_{name}")(arguments)
     except SclipError as error:
         _fail(error)
+    except KeyboardInterrupt:
+        _fail(StoppedError("Stopped at your request."))
     except ValueError as error:
         # jsonargparse wraps what a constructor raises.
         if not isinstance(error.__cause__, SclipError):
@@ -63,4 +68,4 @@ def _run(name: str, arguments: Sequence[str]) -> None:
 
 def _fail(error: SclipError) -> NoReturn:
     sys.stderr.write(f"\nerror: {message_of(error)}\n")
-    sys.exit(1)
+    sys.exit(error.exit_code)

@@ -3,13 +3,13 @@
 Imports numpy only.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Confusion", "image_miou", "largest_confusions", "most_confused", "pixel_pairs", "rank", "sum_pairs"]
+__all__ = ["Confusion", "image_miou", "largest_confusions", "most_confused", "rank"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -32,32 +32,11 @@ class Confusion(NamedTuple):
     of_errors: float
 
 
-def pixel_pairs(confusion: Ints) -> Ints:
-    """A confusion matrix in sparse form.
-
-    Args:
-        confusion: [C, C] pixels, rows ground truth, columns prediction.
-
-    Returns:
-        [3, K] true class, predicted class and number of pixels of every pair that occurs, in rising order.
-    """
-    target, prediction = confusion.nonzero()
-    return np.stack([target, prediction, confusion[target, prediction]])
-
-
-def sum_pairs(images: Iterable[Ints], num_classes: int) -> Ints:
-    """The [C, C] confusion matrix of images, each [3, K] as ``pixel_pairs`` returns."""
-    confusion = np.zeros((num_classes, num_classes), np.int64)
-    for target, prediction, pixels in images:
-        confusion[target, prediction] += pixels  # no pair occurs twice in an image
-    return confusion
-
-
 def image_miou(pairs: Ints) -> float:
     """Mean IoU over the classes that an image has in ground truth or prediction; NaN without a labelled pixel.
 
     Args:
-        pairs: [3, K] as ``pixel_pairs`` returns.
+        pairs: [3, K] true class, predicted class and number of pixels; see ``ImageCounts``.
     """
     target, prediction, pixels = pairs
     if not len(pixels):

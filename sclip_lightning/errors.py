@@ -4,11 +4,17 @@ Every one of them is a single paragraph that names the file or option, what was 
 do. The command line prints the paragraph and exits with 1; no traceback is needed to act on it.
 """
 
-__all__ = ["CheckpointError", "ConfigError", "DataError", "SclipError", "message_of"]
+__all__ = ["CheckpointError", "ConfigError", "DataError", "RunError", "SclipError", "StoppedError", "message_of"]
 
 
 class SclipError(Exception):
-    """Base of all errors that a user can mend."""
+    """Base of all errors that a user can mend.
+
+    Attributes:
+        exit_code: What the command line ends with.
+    """
+
+    exit_code = 1
 
 
 class ConfigError(SclipError):
@@ -21,6 +27,16 @@ class DataError(SclipError):
 
 class CheckpointError(SclipError):
     """Weights cannot be found, read, or fitted to the model."""
+
+
+class RunError(SclipError):
+    """A run cannot be continued, read or completed."""
+
+
+class StoppedError(SclipError):
+    """A run was stopped from outside; what it finished is recorded."""
+
+    exit_code = 130  # what shells give a command that Ctrl-C ended
 
 
 def message_of(error: SclipError) -> str:

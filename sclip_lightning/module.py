@@ -1,31 +1,54 @@
 """The LightningModule: wires data, segmentor and scores, and does nothing else."""
 
+import shutil
+import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, cast
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from sclip_lightning.assembly import build_segmentor, build_tower, build_upsampler, window_of
+from sclip_lightning.cache import cache_folder
+from sclip_lightning.callbacks.image_files import ImageFiles
 from sclip_lightning.clip.loading import Clip, load_clip
-from sclip_lightning.clip.text import TextBank, build_text_bank, cache_folder, resolve_templates
-from sclip_lightning.confusions import pixel_pairs
+from sclip_lightning.clip.text import TextBank, build_text_bank, resolve_templates
 from sclip_lightning.data import SegmentationDataModule
 from sclip_lightning.data.dataset import Sample
 from sclip_lightning.environment import describe_environment, peak_memory
-from sclip_lightning.evaluation import Evaluation
-from sclip_lightning.metrics import confusion_matrix
+from sclip_lightning.errors import ConfigError, DataError
+from sclip_lightning.evaluation import Evaluation, check_agreement, notes_on
+from sclip_lightning.interruption import StopRequest
 from sclip_lightning.options import SegmentorOptions
 from sclip_lightning.protocol import describe_segmentor
-from sclip_lightning.report import Results
+from sclip_lightning.recording import Recording
+from sclip_lightning.records import Totals
+from sclip_lightning.report import Results, results_of
+from sclip_lightning.run import Run, Session
 from sclip_lightning.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.windows import check_sliding_window
 
-__all__ = ["SegmentationModule"]
+__all__ = ["ImageOutput", "SegmentationModule"]
+
+T = TypeVar("T")
+
+
+class ImageOutput(NamedTuple):
+    """What callbacks get of an image.
+
+    Attributes:
+        labels: [H, W] int64 class labels.
+        probabilities: [C, H, W] float32 before thresholds, if ``keep_probabilities`` is set; else None.
+    """
+
+    labels: Tensor
+    probabilities: Tensor | None
 
 
 class SegmentationModule(LightningModule):
@@ -33,6 +56,14 @@ class SegmentationModule(LightningModule):
 
     Args:
         options: Those of :class:`SegmentorOptions`; ``protocol`` and the benchmark fill in what they leave open.
+
+    Attributes:
+        clip: The model; loaded when a run begins, unless another module of the same weights has lent it.
+        bank: Embeddings of the class names, likewise.
+        results: What the test found, once it has ended; the same on every device.
+        reported_before: Whether there was nothing left to do and ``results`` are those of an earlier session.
+        keep_probabilities: Hand callbacks class probabilities, too; a callback may set it in ``setup``.
+        stop: Asked between images whether to go on; by default nothing asks the run to stop.
 
     Raises:
         ConfigError: Options that do not go together.
@@ -44,11 +75,18 @@ class SegmentationModule(LightningModule):
         plain = {field.name: getattr(self.options, field.name) for field in fields(SegmentorOptions)}
         self.save_hyperparameters({name: plain[name] for name in plain if name != "refiners"}, logger=False)
         self.clip: Clip | None = None
+        self.bank: TextBank | None = None
         self.results: Results | None = None
+        self.reported_before = False
+        self.keep_probabilities = False
+        self._temporary: str | None = None
+        self.stop = StopRequest()
 
     def setup(self, stage: str) -> None:
-        """Refuse a window that leaves gaps, now that the benchmark's is known."""
+        """Refuse a window that leaves gaps, and find out which images are still to be segmented."""
         check_sliding_window(*window_of(self.options, self.datamodule.protocol))
+        self.recording = Recording(self._run_folder(), self.global_rank)
+        self.datamodule.remaining = self._on_first(self._remaining)
 
     def configure_model(self) -> None:
         """Load the weights; not before a run begins, so that ``--help`` never downloads."""
@@ -58,67 +96,146 @@ class SegmentationModule(LightningModule):
         self.upsampler = build_upsampler(self.clip, self.options)
 
     def on_test_start(self) -> None:
-        """Embed the class names, put the segmentor together and start the clock."""
-        bank = self._text_bank()
-        self.segmentor = self._build_segmentor(bank).to(self.device)
+        """Embed the class names, put the segmentor together, check that it is the run's, and start the clock."""
+        self.bank = self._text_bank()
+        self.segmentor = self._build_segmentor(self.bank).to(self.device)
         self.evaluation = Evaluation(self.datamodule.benchmark).to(self.device)
-        self._image_pairs: dict[int, npt.NDArray[np.int64]] = {}
+        complete = not self.datamodule.remaining
+        self.recording.join(self._on_first(lambda: self.recording.begin(self._describe(), complete)))
         self._started = time.perf_counter()
+        self.stop.begin_images()
 
-    def test_step(self, batch: list[Sample], batch_idx: int) -> dict[str, Tensor]:
-        """Segment and score each image by itself, so that the batch size cannot change a digit.
+    def test_step(self, batch: list[Sample], batch_idx: int) -> dict[str, ImageOutput]:
+        """Segment, score and record each image by itself, so that the batch size cannot change a digit.
 
         Returns:
-            The [H, W] labels by image id, for callbacks.
+            The outputs by image id, for callbacks; without images that were skipped.
         """
-        predictions = {}
+        outputs = {}
         for sample in batch:
+            self.stop.check()
             if not self.datamodule.owns(sample["index"]):
                 continue  # a rank without images runs along on a borrowed one
-            height, width = sample["mask"].shape
-            prediction = self.segmentor.predict(sample["image"][None], (height, width), sample["rgb"][None])[0]
-            self.evaluation.update(prediction, sample["mask"])
-            confusion = confusion_matrix(prediction, sample["mask"], len(self.datamodule.benchmark.classes))
-            self._image_pairs[sample["index"]] = pixel_pairs(confusion.cpu().numpy())
-            predictions[sample["id"]] = prediction
-        return predictions
+            try:
+                outputs[sample["id"]] = self._score(sample)
+            except DataError as error:
+                if self.datamodule.on_error == "error":
+                    raise
+                self.recording.skipped(sample["index"], sample["id"], str(error))
+        return outputs
 
     def on_test_epoch_end(self) -> None:
-        """Sum over all devices; the results then lie in ``results`` on every one of them."""
-        metrics, classes, notes = self.evaluation.compute()
-        if self.hparams["weights"] is None:
-            notes.append("The weights are random: the scores say that everything runs, and nothing else.")
-        seconds = self._all_devices(time.perf_counter() - self._started).max().item()
-        images = int(self._all_devices(self.evaluation.images).sum())
-        self._image_pairs = self._of_all_devices(self._image_pairs)
-        self.results = Results(
-            benchmark=self.datamodule.benchmark.name,
-            metrics=metrics,
-            classes=classes,
-            protocol=self._protocol(images),
-            performance={
-                "devices": f"{self.trainer.world_size} x {self.device.type}",
-                "images per second": images / seconds,
-                "seconds": seconds,
-                "peak memory GiB": self._all_devices(peak_memory(self.device)).max().item() / 2**30,
-            },
-            environment=describe_environment(self.device),
-            notes=notes,
-        )
-        logged = {name: value for name, value in metrics.items() if value is not None}
-        self.log_dict(logged, logger=False, rank_zero_only=True)
+        """Merge the records of all devices; the results then lie in ``results`` on every one of them."""
+        seconds = time.perf_counter() - self._started
+        self.recording.arrive()
+        self.recording.wait_for(self.trainer.world_size, self.stop.check)
+        self.stop.end_images()
+        if self.datamodule.remaining:
+            computed = self.evaluation.compute()
+            self._on_first(lambda: self._check(computed))
+        seconds = self._all_devices(seconds).max().item()
+        images = int(self._all_devices(self.recording.added).sum())
+        performance = {
+            "devices": self._devices(),
+            "images per second": images / seconds,
+            "seconds": seconds,
+            "peak memory GiB": self._all_devices(peak_memory(self.device)).max().item() / 2**30,
+        }
+        self.results = self._on_first(lambda: self._fold(images, performance))
 
-    def image_pairs(self) -> dict[int, npt.NDArray[np.int64]]:
-        """On rank 0, once all images are scored: ``pixel_pairs`` of every image by its index in the data set."""
-        return self._image_pairs
+    def _score(self, sample: Sample) -> ImageOutput:
+        """Segment one image, count and record it."""
+        if sample["error"] is not None:
+            raise DataError(sample["error"])
+        started = time.perf_counter()
+        mask, image, rgb = sample["mask"], sample["image"][None], sample["rgb"][None]
+        size = (mask.shape[0], mask.shape[1])
+        probabilities = None
+        if self.keep_probabilities:
+            probabilities = self.segmentor.probabilities(image, size, rgb)[0]
+        labels = self.segmentor.predict(image, size, rgb)[0]
+        counts = self.evaluation.update(labels, mask)
+        self.recording.scored(sample["index"], sample["id"], counts, time.perf_counter() - started)
+        return ImageOutput(labels, probabilities)
 
     def segment(self, sample: Sample) -> Tensor:
-        """[H, W] labels of a sample, in the trainer's precision, as in the test; nothing is counted."""
+        """[H, W] labels of a sample, in the trainer's precision as in the test; nothing is counted or recorded."""
         plugin = self.trainer.precision_plugin
-        moved = plugin.convert_input({name: sample[name].to(self.device) for name in ("image", "rgb")})
-        height, width = sample["mask"].shape
+        moved = plugin.convert_input({name: sample[name].to(self.device) for name in ("image", "rgb")})  # type: ignore[literal-required]
+        size = (sample["mask"].shape[0], sample["mask"].shape[1])
         with plugin.test_step_context():
-            return self.segmentor.predict(moved["image"][None], (height, width), moved["rgb"][None])[0]
+            return self.segmentor.predict(moved["image"][None], size, moved["rgb"][None])[0]
+
+    def _check(self, computed: tuple[Totals, dict[str, float]]) -> None:
+        check_agreement(self.recording.session_records(), self.datamodule.benchmark.classes, computed)
+
+    def _fold(self, images: int, performance: dict[str, Any]) -> Results:
+        """The results of all sessions, of which the last scored so many images."""
+        run = self.recording.run
+        assert run is not None
+        reported = None if self.datamodule.remaining else Results.load(self.recording.folder)
+        if reported is not None:
+            self.reported_before = True
+            return reported
+        if len(run.sessions) > 1:
+            performance |= {"sessions": len(run.sessions), "images in the last session": images}
+        return results_of(run, self.recording.all_records(), performance)
+
+    def _run_folder(self) -> Path:
+        """The logger's folder; without a logger a temporary one."""
+        if self.trainer.limit_test_batches != 1.0:
+            msg = (
+                f"--trainer.limit_test_batches {self.trainer.limit_test_batches} (or fast_dev_run) leaves out images "
+                "that the results would have to name. Use --data.num_samples for a part of the data set."
+            )
+            raise ConfigError(msg)
+        folder = self.trainer.log_dir  # a broadcast: every rank must ask
+        if self.trainer.logger is not None and folder is not None:
+            return Path(folder)
+        self._temporary = self._on_first(lambda: tempfile.mkdtemp(prefix="sclip-"))
+        return Path(self._temporary)
+
+    def teardown(self, stage: str) -> None:
+        """Delete the records of a run without a logger."""
+        if self._temporary and self.trainer.is_global_zero:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def _remaining(self) -> list[int]:
+        """Indices of the images without a record, or without a file that a callback is to write of each."""
+        ids = [files.id for files in self.datamodule.dataset.files]
+        # Records are kept by id.
+        repeated = [id_ for id_, number in Counter(ids).items() if number > 1]
+        if repeated:
+            raise DataError(
+                f"The data set has several images of one id, {', '.join(repeated[:3])}, but records are kept by id. "
+                "Give every image a name of its own."
+            )
+        finished = self.recording.finished()
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, ImageFiles):
+                finished -= callback.lacking(finished)
+        return [index for index, id_ in enumerate(ids) if id_ not in finished]
+
+    def _describe(self) -> Run:
+        """The run as this session sees it."""
+        benchmark = self.datamodule.benchmark
+        notes = notes_on(benchmark)
+        if self.hparams["weights"] is None:
+            notes.append("The weights are random: the scores say that everything runs, and nothing else.")
+        started = datetime.now().astimezone().isoformat(timespec="seconds")
+        return Run(
+            benchmark=benchmark.name,
+            classes=list(benchmark.classes),
+            boundaries=self.evaluation.boundary_names,
+            protocol=self._protocol(),
+            ids=[files.id for files in self.datamodule.dataset.files],
+            split_size=self.datamodule.split_size,
+            notes=notes,
+            sessions=[Session(started, self._devices(), describe_environment(self.device))],
+        )
+
+    def _devices(self) -> str:
+        return f"{self.trainer.world_size} x {self.device.type}"
 
     def _build_segmentor(self, bank: TextBank) -> SlidingWindowSegmentor:
         data = self.datamodule
@@ -127,6 +244,8 @@ class SegmentationModule(LightningModule):
     def _text_bank(self) -> TextBank:
         """Embed the names on rank 0 and hand the same bits to every rank."""
         assert self.clip is not None
+        if self.bank is not None:
+            return self.bank
         bank = None
         if self.trainer.is_global_zero:
             synonyms = self.datamodule.benchmark.synonyms
@@ -134,12 +253,11 @@ class SegmentationModule(LightningModule):
             bank = build_text_bank(self.clip, synonyms, templates, self.device, cache_folder())
         return cast(TextBank, self.trainer.strategy.broadcast(bank))
 
-    def _protocol(self, images: int) -> dict[str, Any]:
-        """Everything the scores depend on."""
+    def _protocol(self) -> dict[str, Any]:
+        """Everything the scores depend on, images aside."""
         assert self.clip is not None
         benchmark, templates = self.datamodule.benchmark, self.hparams["templates"]
         return {
-            "images": f"{images} of {self.datamodule.split_size}",
             "classes": len(benchmark.classes),
             "class_file": benchmark.class_file,
             "class_file_sha256": benchmark.class_file_sha256[:12],
@@ -152,12 +270,10 @@ class SegmentationModule(LightningModule):
             "precision": str(self.trainer.precision),
         }
 
-    def _of_all_devices(self, pairs: dict[int, npt.NDArray[np.int64]]) -> dict[int, npt.NDArray[np.int64]]:
-        if self.trainer.world_size == 1:
-            return pairs
-        parts: list[Any] = [None] * self.trainer.world_size
-        torch.distributed.all_gather_object(parts, pairs)
-        return {index: image for part in parts for index, image in part.items()}
+    def _on_first(self, function: Callable[[], T]) -> T:
+        """What a function returns on rank 0, on every rank."""
+        value = function() if self.trainer.is_global_zero else None
+        return cast(T, self.trainer.strategy.broadcast(value))
 
     def _all_devices(self, value: float) -> Tensor:
         """This device's value and those of all others, float64."""

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from sclip_lightning.assembly import build_segmentor, build_tower, build_upsampler, window_of
+from sclip_lightning.cache import cache_folder
 from sclip_lightning.clip.loading import load_clip
-from sclip_lightning.clip.text import build_text_bank, cache_folder, resolve_templates
+from sclip_lightning.clip.text import build_text_bank, resolve_templates
 from sclip_lightning.data.transforms import LONG_SIDE, image_pipeline, rescaled_size
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.images import ImageInput, to_rgb
@@ -20,7 +21,7 @@ from sclip_lightning.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.vocabulary import Classes, Vocabulary
 from sclip_lightning.windows import check_sliding_window
 
-__all__ = ["Precision", "Segmentor"]
+__all__ = ["Precision", "Segmentor", "check_options"]
 
 #: Precision of the vision tower, by Lightning's names; whatever follows it is float32 in any case.
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -160,14 +161,33 @@ class Segmentor:
 
     def _fit(self, vocabulary: Vocabulary) -> SlidingWindowSegmentor:
         options = self.options
-        check_sliding_window(*window_of(options, vocabulary.protocol))
-        _check_thresholds(options, vocabulary)
+        check_options(options, vocabulary)
         bank = build_text_bank(
             self.clip, vocabulary.synonyms, resolve_templates(options.templates), self.device, cache_folder()
         )
         tower = build_tower(self.clip, options, vocabulary.resclip)
         model = build_segmentor(tower, self._upsampler, bank, options, vocabulary.protocol, vocabulary.resclip)
         return model.to(self.device)
+
+
+def check_options(options: SegmentorOptions, vocabulary: Vocabulary) -> None:
+    """Find what does not go together before any weights are needed.
+
+    Without a background, class 0 is one like the others: nothing must be given to it for want of certainty.
+
+    Raises:
+        ConfigError: A window that leaves gaps, or a threshold without a background.
+    """
+    check_sliding_window(*window_of(options, vocabulary.protocol))
+    for name in ("prob_threshold", "area_threshold"):
+        value = getattr(options, name)
+        if value and not vocabulary.has_background:
+            msg = (
+                f"{name} is {value} (--model.{name}), which gives pixels to class 0 as the background, but class 0 is "
+                f"{vocabulary.names[0]!r}. Add a background (--background; background=True in Python), or set {name} "
+                "to 0."
+            )
+            raise ConfigError(msg)
 
 
 def _find_device(device: str | torch.device) -> torch.device:
@@ -193,19 +213,6 @@ def _autocast_type(precision: Precision, device: torch.device) -> torch.dtype | 
         msg = "Precision 16-mixed needs a GPU. Choose 32-true or bf16-mixed (--precision) for the CPU."
         raise ConfigError(msg)
     return types[precision]
-
-
-def _check_thresholds(options: SegmentorOptions, vocabulary: Vocabulary) -> None:
-    """Without a background, class 0 is one like the others: nothing must be given to it for want of certainty."""
-    for name in ("prob_threshold", "area_threshold"):
-        value = getattr(options, name)
-        if value and not vocabulary.has_background:
-            msg = (
-                f"{name} is {value} (--model.{name}), which gives pixels to class 0 as the background, but class 0 is "
-                f"{vocabulary.names[0]!r}. Add a background (--background; background=True in Python), or set {name} "
-                "to 0."
-            )
-            raise ConfigError(msg)
 
 
 def _check_size(height: int, width: int, short_side: int, patch_size: tuple[int, int]) -> None:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from sclip_lightning.data.demo import write_scenes
 from tests.tiny_clip import resclip_golden as load_resclip_golden
 from tests.tiny_clip import sclip_golden as load_sclip_golden
 from tests.tiny_clip import write_tiny_clip
@@ -20,6 +21,14 @@ def resclip_golden():
 def tiny_clip(tmp_path_factory):
     """Name of a tiny CLIP on disk, for ``architecture``."""
     return write_tiny_clip(tmp_path_factory.mktemp("tiny-clip"))
+
+
+@pytest.fixture(scope="session")
+def demo_scenes(tmp_path_factory):
+    """Folder with the first ten test scenes of the demo."""
+    folder = tmp_path_factory.mktemp("demo") / "scenes"
+    write_scenes(folder, "test", 10)
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -162,12 +162,6 @@ def test_resclips_parts_are_switches_of_their_own(options):
     assert (runs["rcs"]["protocol"]["sfr"], runs["sfr"]["protocol"]["rcs"]) == ("off", "off")
 
 
-def test_runs_do_not_overwrite_each_other(options):
-    for _ in range(2):
-        run("test", "--config", "baseline.yaml", "--data", "VOC21", "--name", "same", *options)
-    assert load("VOC21/same")["metrics"] == load("VOC21/same-2")["metrics"]
-
-
 def test_batch_size_changes_no_digit(options):
     for size in (1, 2, 3):
         run(

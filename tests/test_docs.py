@@ -1,4 +1,7 @@
-"""Every command line of README and docs, as it stands there, on generated data and a tiny CLIP."""
+"""Every command line of README and docs, as it stands there, on generated data and a tiny CLIP or the demo's.
+
+Those of ``sclip predict`` are in test_readme.py.
+"""
 
 import re
 import shlex
@@ -30,7 +33,7 @@ def commands_of(page):
                 yield line
 
 
-COMMANDS = {command: page.name for page in PAGES for command in commands_of(page)}
+COMMANDS = {command: page.name for page in PAGES for command in commands_of(page) if "sclip predict" not in command}
 
 BENCHMARKS = "VOC21 Context60 COCOObject VOC20 Context59 COCOStuff COCOStuff10k Cityscapes ADE20K"
 
@@ -47,22 +50,47 @@ def loftup_weights(tmp_path_factory):
     return file
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.fixture(scope="module")
+def demo_runs(demo_scenes, tmp_path_factory):
+    """Where an ablation of the demo has been run."""
+    folder = tmp_path_factory.mktemp("demo-runs")
+    main(["ablate", "--config", "demo.yaml", f"--output_dir={folder / 'lightning_logs'}", *on_demo(demo_scenes)])
+    return folder
+
+
+def on_demo(demo_scenes):
+    return [f"--data.root={demo_scenes}", "--data.num_samples=2", *QUIET]
+
+
+QUIET = ["--data.num_workers=0", "--trainer.accelerator=cpu", "--trainer.devices=1"]
+QUIET += ["--trainer.enable_progress_bar=false"]
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if "demo" in command.lower()])
+def test_command_on_the_demo(command, demo_runs, demo_scenes, monkeypatch, capsys):
+    monkeypatch.chdir(demo_runs)
+    _, name, *arguments = shlex.split(command, comments=True)
+    if name in ("test", "ablate"):
+        arguments += [*on_demo(demo_scenes), "--output_dir=others"]
+    else:
+        arguments = [path for argument in arguments for path in (sorted(map(str, Path().glob(argument))) or [argument])]
+    main([name, *arguments])
+    assert "mIoU" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if "demo" not in command.lower()])
 def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     _, name, *arguments = shlex.split(command, comments=True)
     added = {
         "test": [
             "--data.short_side=32",
-            "--data.num_workers=0",
             f"--model.architecture={tiny_clip}",
             f"--model.loftup_weights={loftup_weights}",
             "--model.templates=none",
             "--model.crop=32",
             "--model.stride=16",
-            "--trainer.accelerator=cpu",
-            "--trainer.devices=1",
-            "--trainer.enable_progress_bar=false",
+            *QUIET,
         ],
         "score": [],
         "check-data": ["--subset", "--data.num_workers=0"],

@@ -47,6 +47,11 @@ def test_commands_on_own_images_run(command, tiny_clip, photos):
     assert len(list(Path("predictions/overlays").rglob("*.png"))) == images
 
 
+def test_other_pages_have_no_such_commands():
+    for page in (Path(__file__).parent.parent / "docs").glob("*.md"):
+        assert "\nsclip predict" not in page.read_text()
+
+
 def test_every_configuration_it_names_is_shipped():
     names = re.findall(r"--config ([\w/]+\.yaml)", README)
     assert {"baseline.yaml", "phase1.yaml", "data/voc21.yaml"} <= set(names)

@@ -39,7 +39,7 @@ class Labels(Callback):
         self.by_id = {}
 
     def on_test_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
-        self.by_id |= outputs
+        self.by_id |= {id_: output.labels for id_, output in outputs.items()}
 
 
 def parts(tmp_path):

@@ -4,18 +4,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
+from sclip_lightning.callbacks.image_files import ImageFiles, file_name
 from sclip_lightning.data.dataset import Sample
 from sclip_lightning.drawing import draw_panel
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.files import replacing
 
 __all__ = ["SamplePanels"]
 
 
-class SamplePanels(Callback):
+class SamplePanels(ImageFiles):
     """Draws image, ground truth, prediction and errors side by side, for the same images in every run.
 
     Panels are written to ``panels/<id>.png`` in the run's folder and shown in TensorBoard under ``samples/<id>``.
@@ -32,12 +34,10 @@ class SamplePanels(Callback):
         self.ids = ids
         self.count = count
         self._chosen: list[str] = []
-        self._folder: Path | None = None
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Choose the images."""
-        log_dir = trainer.log_dir  # a broadcast: every rank must ask
-        self._folder = Path(log_dir) / "panels" if trainer.logger is not None and log_dir is not None else None
+        super().setup(trainer, pl_module, stage)
         known = [files.id for files in trainer.datamodule.dataset.files]  # type: ignore[attr-defined]
         if self.ids is not None:
             unknown = sorted(set(self.ids) - set(known))
@@ -62,7 +62,7 @@ class SamplePanels(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Draw the chosen images of this batch, on whichever rank has them."""
-        if self._folder is None:
+        if self.folder is None:
             return
         benchmark = trainer.datamodule.benchmark  # type: ignore[attr-defined]
         for sample in batch:
@@ -70,21 +70,27 @@ class SamplePanels(Callback):
                 panel = draw_panel(
                     sample["rgb"].permute(1, 2, 0).cpu().numpy(),
                     sample["mask"].cpu().numpy(),
-                    outputs[sample["id"]].cpu().numpy(),
+                    outputs[sample["id"]].labels.cpu().numpy(),
                     benchmark.palette,
                     benchmark.classes,
                 )
-                self._folder.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(panel).save(self._file(sample["id"]))
+                with replacing(self._file(sample["id"])) as path:
+                    Image.fromarray(panel).save(path)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the panels of all ranks, on the first."""
+        """Show the panels of all ranks, on the first, unless an earlier session has."""
+        if pl_module.reported_before or self.folder is None:
+            return
         if trainer.is_global_zero and isinstance(trainer.logger, TensorBoardLogger):
             for id_ in self._chosen:
                 if self._file(id_).is_file():
                     panel = np.asarray(Image.open(self._file(id_)))
                     trainer.logger.experiment.add_image(f"samples/{id_}", panel, dataformats="HWC")
 
+    def wanted(self, id_: str) -> list[Path]:
+        """The panel, if the image was chosen."""
+        return [self._file(id_)] if id_ in self._chosen else []
+
     def _file(self, id_: str) -> Path:
-        assert self._folder is not None
-        return self._folder / f"{id_.replace('/', '_')}.png"
+        assert self.folder is not None
+        return self.folder / "panels" / file_name(id_, ".png")

@@ -7,10 +7,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
+from sclip_lightning.callbacks.image_files import file_name
 from sclip_lightning.confusions import image_miou, rank
 from sclip_lightning.data.dataset import Sample
 from sclip_lightning.drawing import Array, draw_panel
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.files import replacing
 
 __all__ = ["RankedPanels"]
 
@@ -39,20 +41,27 @@ class RankedPanels(Callback):
         self.median = median
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Choose, segment and draw on the first rank."""
+        """Choose, segment and draw on the first rank, unless an earlier session has."""
         log_dir = trainer.log_dir  # a broadcast: every rank must ask
-        if not trainer.is_global_zero or trainer.logger is None or log_dir is None or not self.worst + self.median:
+        if pl_module.reported_before or not trainer.is_global_zero or trainer.logger is None or log_dir is None:
             return
-        scores = {index: image_miou(pairs) for index, pairs in pl_module.image_pairs().items()}  # type: ignore[operator]
+        if not self.worst + self.median:
+            return
+        records = pl_module.recording.all_records().images  # type: ignore[union-attr, operator]
+        scores = {record.index: image_miou(record.counts.confusion) for record in records}
         folder = Path(log_dir) / "ranked_panels"
-        folder.mkdir(parents=True, exist_ok=True)
+        for outdated in (*folder.glob("worst-*.png"), *folder.glob("median-*.png")):
+            outdated.unlink()  # of the run before it grew
         for kind, chosen in zip(("worst", "median"), rank(scores, self.worst, self.median), strict=True):
             for number, index in enumerate(chosen, 1):
                 sample = trainer.datamodule.dataset[index]  # type: ignore[attr-defined]
                 place = f"{kind} {number}" if kind == "worst" else kind
-                title = f"{sample['id']}: mIoU of this image {100 * scores[index]:.2f} %, {place} of {len(scores)} images"
+                title = (
+                    f"{sample['id']}: mIoU of this image {100 * scores[index]:.2f} %, {place} of {len(scores)} images"
+                )
                 panel = _draw(trainer, pl_module, sample, title)
-                Image.fromarray(panel).save(folder / f"{kind}-{number}_{sample['id'].replace('/', '_')}.png")
+                with replacing(folder / file_name(f"{kind}-{number}_{sample['id']}", ".png")) as path:
+                    Image.fromarray(panel).save(path)
                 if isinstance(trainer.logger, TensorBoardLogger):
                     trainer.logger.experiment.add_image(f"{kind}/{number}", panel, dataformats="HWC")
 

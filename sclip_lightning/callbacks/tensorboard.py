@@ -12,7 +12,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from sclip_lightning.confusion_picture import draw_confusion
-from sclip_lightning.confusions import largest_confusions, sum_pairs
+from sclip_lightning.confusions import largest_confusions
+from sclip_lightning.records import sum_up
 from sclip_lightning.report import Results
 
 __all__ = ["TensorBoardReport", "write_confusions", "write_results"]
@@ -27,9 +28,9 @@ class TensorBoardReport(Callback):
     """Writes the results, the confusions and the configuration to the event file."""
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write on the first rank."""
+        """Write on the first rank, unless an earlier session has written all."""
         folder = trainer.log_dir  # a broadcast: every rank must ask
-        if not trainer.is_global_zero or not isinstance(trainer.logger, TensorBoardLogger):
+        if pl_module.reported_before or not trainer.is_global_zero or not isinstance(trainer.logger, TensorBoardLogger):
             return
         config = Path(folder or "") / "config.yaml"
         if config.is_file():
@@ -37,8 +38,8 @@ class TensorBoardReport(Callback):
             trainer.logger.experiment.add_text("config", text)
         results: Results = pl_module.results  # type: ignore[assignment]
         classes = [row["class"] for row in results.classes]
-        confusion = sum_pairs(pl_module.image_pairs().values(), len(classes))  # type: ignore[operator]
-        write_confusions(trainer.logger, confusion, classes)
+        records = pl_module.recording.all_records().images  # type: ignore[union-attr, operator]
+        write_confusions(trainer.logger, sum_up(records, len(classes), ()).confusion, classes)
         write_results(trainer.logger, results)
 
 
@@ -89,9 +90,7 @@ def _layout(scores: list[str], curves: list[str]) -> dict[str, dict[str, list[An
     """Charts of the Custom Scalars tab; tags are regular expressions there."""
     return {
         "Scores": {"all": ["Multiline", [_exactly(tag) for tag in scores]]},
-        "Per class (step = class index)": {
-            curve: ["Multiline", [_exactly(f"per_class/{curve}")]] for curve in curves
-        },
+        "Per class (step = class index)": {curve: ["Multiline", [_exactly(f"per_class/{curve}")]] for curve in curves},
     }
 
 

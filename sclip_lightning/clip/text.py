@@ -1,7 +1,6 @@
 """Text embeddings of class names: prompts, averaging, and a cache on disk."""
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from tqdm import tqdm
 from sclip_lightning.clip.loading import Clip
 from sclip_lightning.errors import ConfigError
 
-__all__ = ["TextBank", "build_text_bank", "cache_folder", "encode_prompts", "resolve_templates"]
+__all__ = ["TextBank", "build_text_bank", "encode_prompts", "resolve_templates"]
 
 #: The 80 prompt templates of CLIP's ImageNet evaluation (Radford et al., ICML 2021), from open_clip's own list.
 IMAGENET_TEMPLATES = tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES)
@@ -129,13 +128,6 @@ def _encode(model: Any, tokens: Tensor) -> Tensor:
 def _lengths(tokens: Tensor) -> Tensor:
     """Number of tokens up to and including end-of-text, [N]."""
     return tokens.argmax(dim=1) + 1
-
-
-def cache_folder() -> Path:
-    """Where finished text banks are kept: ``$SCLIP_CACHE``, else ``sclip_lightning`` in the user's cache folder."""
-    if "SCLIP_CACHE" in os.environ:
-        return Path(os.environ["SCLIP_CACHE"]).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "sclip_lightning"
 
 
 def _key(clip: Clip, names: Sequence[str], templates: Sequence[str]) -> str:

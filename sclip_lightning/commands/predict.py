@@ -15,12 +15,12 @@ import sclip_lightning.data
 from sclip_lightning.configs import resolve_arguments
 from sclip_lightning.data.benchmark import ProtocolName, read_class_file
 from sclip_lightning.environment import describe_environment
-from sclip_lightning.errors import DataError, message_of
+from sclip_lightning.errors import ConfigError, DataError, message_of
 from sclip_lightning.images import ImageFile, check_images, find_images
 from sclip_lightning.options import SegmentorOptions
 from sclip_lightning.protocol import describe_segmentor
 from sclip_lightning.run_folder import new_run_folder
-from sclip_lightning.segmentor import Precision, Segmentor
+from sclip_lightning.segmentor import Precision, Segmentor, check_options
 from sclip_lightning.shares import ShareTable
 from sclip_lightning.vocabulary import Vocabulary
 
@@ -51,6 +51,7 @@ def run_predict(arguments: Sequence[str]) -> None:
     if options.on_error == "stop":
         check_images(files)
     vocabulary = find_vocabulary(options.classes, options.background, chosen.protocol)
+    check_options(chosen, vocabulary)
     output = Path(options.output_dir).expanduser().absolute()
     output = new_run_folder(str(output.parent), "", output.name)
     segmentor = Segmentor(chosen, short_side=options.short_side, device=options.device, precision=options.precision)
@@ -108,7 +109,11 @@ class _Parser(ArgumentParser):
 
     def parse_path(self, cfg_path: Any, *args: Any, **kwargs: Any) -> Namespace:
         """Parse one configuration file."""
-        content = yaml.safe_load(Path(str(cfg_path)).read_text(encoding="utf-8"))
+        try:
+            content = yaml.safe_load(Path(str(cfg_path)).read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            msg = f"{cfg_path} (--config) is no YAML: {' '.join(str(error).split())}. Mend it, or name another file."
+            raise ConfigError(msg) from error
         if not isinstance(content, dict) or not content.keys() & _TEST_SECTIONS:
             return super().parse_path(cfg_path, *args, **kwargs)
         ignored = sorted(content.keys() - {"model"})

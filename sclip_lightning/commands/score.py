@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal
 
 import torch
 from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
@@ -16,8 +17,10 @@ from sclip_lightning.data.layout import expand, list_files
 from sclip_lightning.data.masks import LabelMap, read_mask
 from sclip_lightning.environment import describe_environment, peak_memory
 from sclip_lightning.errors import DataError
-from sclip_lightning.evaluation import Evaluation
-from sclip_lightning.report import Results
+from sclip_lightning.evaluation import Evaluation, check_agreement, notes_on
+from sclip_lightning.records import ImageRecord, Records, RecordWriter
+from sclip_lightning.report import results_of
+from sclip_lightning.run import Run, Session
 from sclip_lightning.run_folder import new_run_folder
 
 __all__ = ["run_score", "score_predictions"]
@@ -48,8 +51,13 @@ def run_score(arguments: Sequence[str]) -> None:
     options = parser.parse_args(resolve_arguments(arguments))
     datamodule = parser.instantiate_classes(options).data
     folder = new_run_folder(options.output_dir, datamodule.benchmark.name, options.name)
-    results = score_predictions(datamodule, options.predictions, options.missing)
-    folder.mkdir()
+    run, records, performance = score_predictions(datamodule, options.predictions, options.missing)
+    writer = RecordWriter(folder, session=0, rank=0)
+    for record in records.images:
+        writer.add(record)
+    writer.close()
+    run.save(folder)
+    results = results_of(run, records, performance)
     results.save(folder)
     logger = TensorBoardLogger(folder.parent.parent, folder.parent.name, folder.name, default_hp_metric=False)
     write_results(logger, results)
@@ -57,13 +65,18 @@ def run_score(arguments: Sequence[str]) -> None:
     print(f"\n{results.table()}\n\nWritten to {folder}")  # noqa: T201  the table is what the command is for
 
 
-def score_predictions(datamodule: SegmentationDataModule, predictions: str, missing: Missing = "error") -> Results:
+def score_predictions(
+    datamodule: SegmentationDataModule, predictions: str, missing: Missing = "error"
+) -> tuple[Run, Records, dict[str, Any]]:
     """Score a folder of label maps against a benchmark.
 
     Args:
         datamodule: The benchmark; only its ground truth is read.
         predictions: Folder with ``<image id>.png`` per image: class indices 0..C-1 at the size of the ground truth.
         missing: ``"skip"`` leaves images without a prediction out and notes it in the results.
+
+    Returns:
+        What was scored, the records of the images, and speed and memory.
 
     Raises:
         DataError: No or missing predictions, another size than the ground truth, colours instead of indices, an index
@@ -88,9 +101,11 @@ def score_predictions(datamodule: SegmentationDataModule, predictions: str, miss
 
     evaluation = Evaluation(benchmark)
     label_map = LabelMap({label: label for label in range(len(benchmark.classes))})
-    started = time.perf_counter()
+    records = []
+    began, started = datetime.now().astimezone(), time.perf_counter()
     for index in tqdm(indices, "Scoring", unit="image"):
-        path = found[dataset.files[index].id]
+        image_started, id_ = time.perf_counter(), dataset.files[index].id
+        path = found[id_]
         prediction = label_map(read_mask(path), path)
         target = dataset.target(index)
         if prediction.shape != target.shape:
@@ -99,19 +114,24 @@ def score_predictions(datamodule: SegmentationDataModule, predictions: str, miss
                 f"ground truth {target.shape[0]} x {target.shape[1]}. Resize predictions to the images' own size."
             )
             raise DataError(msg)
-        evaluation.update(torch.from_numpy(prediction), torch.from_numpy(target))
+        counts = evaluation.update(torch.from_numpy(prediction), torch.from_numpy(target))
+        records.append(ImageRecord(index, id_, counts, time.perf_counter() - image_started, time.time()))
     seconds = time.perf_counter() - started
+    check_agreement(records, benchmark.classes, evaluation.compute())
 
-    metrics, classes, notes = evaluation.compute()
+    notes = notes_on(benchmark)
     if absent:
         notes.append(f"Incomplete: {len(absent)} images have no prediction and were skipped.")
-    return Results(
+    device = torch.device("cpu")
+    run = Run(
         benchmark=benchmark.name,
-        metrics=metrics,
-        classes=classes,
-        protocol={"predictions": str(folder.absolute()), "images": f"{len(indices)} of {datamodule.split_size}"},
-        performance={"images per second": len(indices) / seconds, "seconds": seconds}
-        | {"peak memory GiB": peak_memory(torch.device("cpu")) / 2**30},
-        environment=describe_environment(torch.device("cpu")),
+        classes=list(benchmark.classes),
+        boundaries=evaluation.boundary_names,
+        protocol={"predictions": str(folder.absolute())},
+        ids=[record.id for record in records],
+        split_size=datamodule.split_size,
         notes=notes,
+        sessions=[Session(began.isoformat(timespec="seconds"), "1 x cpu", describe_environment(device))],
     )
+    performance = {"images per second": len(indices) / seconds, "seconds": seconds}
+    return run, Records(records, []), performance | {"peak memory GiB": peak_memory(device) / 2**30}

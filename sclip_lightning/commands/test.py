@@ -1,23 +1,45 @@
 """``sclip test``: evaluate on a benchmark, driven by LightningCLI."""
 
 import logging
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
 
 from sclip_lightning import __version__
-from sclip_lightning.callbacks import ConfigWriter, RankedPanels, ResultWriter, SamplePanels, TensorBoardReport
+from sclip_lightning.callbacks import (
+    ConfigWriter,
+    PredictionWriter,
+    RankedPanels,
+    ResultWriter,
+    SamplePanels,
+    TensorBoardReport,
+)
 from sclip_lightning.configs import resolve_arguments
 from sclip_lightning.data import SegmentationDataModule
+from sclip_lightning.errors import RunError, SclipError, StoppedError
+from sclip_lightning.interruption import StopRequest
 from sclip_lightning.module import SegmentationModule
-from sclip_lightning.run_folder import new_run_folder
+from sclip_lightning.records import load_records
+from sclip_lightning.run import Run
+from sclip_lightning.run_folder import locked, open_run_folder, run_folder
 
-__all__ = ["TestCLI", "run_test"]
+__all__ = ["TestCLI", "is_first", "run_cli", "run_test"]
+
+#: How long processes wait for each other in collectives. Torch's 30 minutes (10 with NCCL) are too few where one
+#: downloads weights over a slow line; a process that fails ends the others whatever the timeout, and waiting for the
+#: slowest at the end is no collective and has no limit.
+TIMEOUT = timedelta(hours=6)
 
 
 class TestCLI(LightningCLI):
@@ -36,8 +58,20 @@ class TestCLI(LightningCLI):
         parser.add_argument(
             "--output_dir", type=str, default="lightning_logs", help="Runs land in OUTPUT_DIR/<benchmark>/<name>."
         )
+        parser.add_argument(
+            "--resume",
+            action="store_true",
+            help="Insist that there is a run to go on with. A run whose folder is there goes on in any case: only "
+            "images without a record are segmented, and a finished run only reports. Devices, batch size and workers "
+            "may change, and num_samples may grow; whatever else the scores depend on may not.",
+        )
+        parser.add_argument(
+            "--overwrite", action="store_true", help="Delete the run that the folder holds and start afresh."
+        )
         parser.add_lightning_class_args(SamplePanels, "panels")
         parser.add_lightning_class_args(RankedPanels, "ranked_panels")
+        parser.add_lightning_class_args(PredictionWriter, "predictions")
+        parser.add_argument("--save_vis", action="store_true", help="Short for --predictions.overlays true.")
         parser.link_arguments("model.protocol", "data.init_args.protocol")
         parser.set_defaults({"data": {"class_path": "sclip_lightning.data.COCOStuff"}})
 
@@ -45,25 +79,94 @@ class TestCLI(LightningCLI):
         """Parse without Lightning's warning that arguments were passed while the process has some, too."""
         self.config = parser.parse_args(args)
 
+    def before_instantiate_classes(self) -> None:
+        """Spell out what is short for something else."""
+        if self._get(self.config, "save_vis"):
+            self._get(self.config, "predictions").overlays = True
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer its logger; only now is the name of the benchmark known."""
-        if self._get(self.config_init, "trainer").get("logger") is None:
-            output_dir = self._get(self.config, "output_dir")
-            folder = new_run_folder(output_dir, self.datamodule.benchmark.name, self._run_name())
+        given = self._get(self.config_init, "trainer")
+        self.folder: Path | None = None
+        if given.get("logger") is None:
+            self.folder = self._open_folder()
             kwargs["logger"] = TensorBoardLogger(
-                folder.parent.parent, name=folder.parent.name, version=folder.name, default_hp_metric=False
+                self.folder.parent.parent,
+                name=self.folder.parent.name,
+                version=self.folder.name,
+                default_hp_metric=False,
             )
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        if isinstance(trainer.strategy, DDPStrategy) and isinstance(given.get("strategy"), str):
+            trainer.strategy._timeout = TIMEOUT
+        return trainer
 
     def test(self, **kwargs: Any) -> None:
         """Run the test and print a table that, unlike Lightning's own, names the protocol."""
-        self.trainer.test(verbose=False, **kwargs)
-        folder = self.trainer.log_dir if self.trainer.logger else None
-        if self.trainer.is_global_zero:
+        self.evaluate(**kwargs)
+        if is_first():
+            folder = self.model.recording.folder if self.trainer.logger else None
             written = f"\n\nWritten to {folder}" if folder else ""
             print(f"\n{self.model.results.table()}{written}")  # noqa: T201  the table is what the command is for
 
-    def _run_name(self) -> str:
+    def evaluate(self, **kwargs: Any) -> None:
+        """Run the test; whatever ends it early ends all processes and says what there is to go on with."""
+        launcher = self.trainer.strategy.launcher
+        first = is_first()
+        with (
+            self.model.stop.listen(first, lambda: getattr(launcher, "procs", [])),
+            self._orderly_end(),
+            locked(self.folder) if first and self.folder else nullcontext(),
+        ):
+            self.trainer.test(verbose=False, **kwargs)
+
+    @contextmanager
+    def _orderly_end(self) -> Iterator[None]:
+        """Say what happened to a run that does not end well, and end its other processes, too."""
+        stop: StopRequest = self.model.stop
+        try:
+            yield
+        except BaseException as error:
+            if stop.parent is not None and (isinstance(error, StoppedError) or stop.orphaned):
+                # The first process says why. Its children must end with 0 then: seeing another code, Lightning kills
+                # the first process in the middle of its image.
+                sys.exit(1 if stop.orphaned else 0)
+            if isinstance(error, StoppedError):
+                stop.wait_for_children()
+                raise StoppedError(f"Stopped at your request. {self._progress()}") from error
+            try:
+                if not isinstance(error, SclipError):
+                    stop.await_failure()
+                    stop.check_children()  # what failed here is then a consequence
+            finally:
+                stop.end_children()
+            message = _explain(error)
+            if message is None:
+                raise
+            raise RunError(f"{message} {self._progress()}") from error
+
+    def _progress(self) -> str:
+        """What there is to go on with, in words."""
+        run = Run.load(self.folder) if self.folder else None
+        if run is None or self.folder is None:
+            return "Nothing is kept: no image was finished, or there is no logger."
+        done = len(load_records(self.folder).of(run.ids).images)
+        return f"{done} of {len(run.ids)} images are recorded in {self.folder}: the same command goes on from there."
+
+    def _open_folder(self) -> Path:
+        """Open the run's folder; only the first process may clear it."""
+        resume, overwrite = self._get(self.config, "resume"), self._get(self.config, "overwrite")
+        output_dir, benchmark, name = (
+            self._get(self.config, "output_dir"),
+            self.datamodule.benchmark.name,
+            self.run_name(),
+        )
+        if is_first():
+            return open_run_folder(output_dir, benchmark, name, resume, overwrite)
+        return run_folder(output_dir, benchmark, name)
+
+    def run_name(self) -> str:
+        """The name given, else one made of the names of the configurations."""
         name = self._get(self.config, "name")
         if name:
             return str(name)
@@ -72,13 +175,37 @@ class TestCLI(LightningCLI):
         return "-".join(dict.fromkeys(stems)) or str(self._get(self.config, "model")["attention"])
 
 
+def is_first() -> bool:
+    """Whether this process has rank 0, before Lightning has set anything up."""
+    return int(rank_zero_only.rank) == 0  # type: ignore[attr-defined]
+
+
+def _explain(error: BaseException) -> str | None:
+    """What a user can do about an error that is none of ours; None where we do not know."""
+    if isinstance(error, OSError):
+        return f"The run cannot go on: {error}. Make room, or make the place readable and writable."
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return f"The device has no memory left ({str(error).splitlines()[0]}). Lower --model.window_batch_size."
+    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
+        return (
+            f"A process that reads images was ended from outside, most likely because the machine ran out of memory "
+            f"({str(error).splitlines()[0].strip()}). Lower --data.num_workers; 0 reads in the main process."
+        )
+    return None
+
+
 def run_test(arguments: Sequence[str]) -> None:
     """Run ``sclip test`` with the given arguments."""
+    run_cli(TestCLI, arguments)
+
+
+def run_cli(cli: type[TestCLI], arguments: Sequence[str]) -> None:
+    """Run a command that takes the arguments of ``sclip test``."""
     for name in ("lightning.pytorch", "lightning.fabric"):  # seed, hardware and tips: the table has what matters
         logging.getLogger(name).setLevel(logging.WARNING)
     # Lightning 2.6 still asks torch 2.15 for what it calls LeafSpec; nothing a user could act on.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    TestCLI(
+    cli(
         SegmentationModule,
         SegmentationDataModule,
         subclass_mode_data=True,

@@ -7,6 +7,7 @@ from sclip_lightning.data.coco_object import COCOObject
 from sclip_lightning.data.coco_stuff import COCOStuff, COCOStuff10k
 from sclip_lightning.data.context import Context59, Context60
 from sclip_lightning.data.datamodule import SegmentationDataModule
+from sclip_lightning.data.demo import Demo
 from sclip_lightning.data.image_folder import ImageFolder
 from sclip_lightning.data.voc import VOC20, VOC21
 
@@ -21,6 +22,7 @@ __all__ = [
     "Cityscapes",
     "Context59",
     "Context60",
+    "Demo",
     "ImageFolder",
     "SegmentationDataModule",
 ]

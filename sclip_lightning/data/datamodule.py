@@ -2,18 +2,20 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from sclip_lightning.data.benchmark import Benchmark, ClassNames, ProtocolName
-from sclip_lightning.data.dataset import Sample, SegmentationDataset
+from sclip_lightning.data.dataset import KeptSamples, Sample, SegmentationDataset
 from sclip_lightning.data.layout import Listing, check_files
 from sclip_lightning.data.sampler import ShardSampler
 from sclip_lightning.data.transforms import image_pipeline
 from sclip_lightning.errors import ConfigError, DataError
+from sclip_lightning.interruption import ignore_interrupt
 
 __all__ = ["ROOT_VARIABLE", "SegmentationDataModule"]
 
@@ -36,6 +38,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         num_samples: Use only the first N samples of the split; null uses all.
         batch_size: Samples per step. They may differ in size, so a batch is a list.
         num_workers: Processes that read samples; 0 reads in the main process.
+        on_error: What to do about an image that cannot be read or scored: stop with an ``error``, or ``skip`` it and
+            say in the results that they are incomplete.
         protocol: Whose constants count where none are given: those of the authors of SCLIP, ClearCLIP, NACLIP or
             ResCLIP.
 
@@ -43,6 +47,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         benchmark: Classes, prompt names and colours, the arguments applied.
         protocol: The protocol's constants, the arguments applied.
         dataset: The samples; only after ``setup``.
+        remaining: Indices of the samples that are still to be scored, the same on all devices; null for all.
+        kept: Samples that stay in memory from one run to the next, for several runs on the same ones; null for none.
         split_size: Number of samples in the whole split, of which ``num_samples`` may take fewer; only after ``setup``.
 
     Raises:
@@ -65,6 +71,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         batch_size: int = 1,
         num_workers: int = 2,
         protocol: ProtocolName = "sclip",
+        on_error: Literal["error", "skip"] = "error",
     ) -> None:
         super().__init__()
         _check_minimum("short_side", short_side, 0)
@@ -75,6 +82,9 @@ class SegmentationDataModule(LightningDataModule, ABC):
         self.num_samples = num_samples
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.on_error = on_error
+        self.remaining: Sequence[int] | None = None
+        self.kept: dict[int, Sample] | None = None
         self.benchmark = self.describe(classes)
         published = self.benchmark.protocols[protocol]
         if classes is None and published.class_file is not None:
@@ -126,28 +136,32 @@ class SegmentationDataModule(LightningDataModule, ABC):
             note = f"The split has {len(files)} images here, but {self.benchmark.images} as published."
             self.benchmark = replace(self.benchmark, notes=tuple(dict.fromkeys((*self.benchmark.notes, note))))
         files = files[: self.num_samples]
-        check_files(files)
-        self.dataset = SegmentationDataset(files, image_pipeline(self.protocol.short_side), listing.label_map)
+        if self.on_error == "error":
+            check_files(files)
+        pipeline = image_pipeline(self.protocol.short_side)
+        self.dataset = SegmentationDataset(files, pipeline, listing.label_map, skip_errors=self.on_error == "skip")
 
     def test_dataloader(self) -> DataLoader[Sample]:
         """The samples of this rank; a batch is a list of them."""
+        self._shard = self._sampler()
         return DataLoader(
-            self.dataset,
+            self.dataset if self.kept is None else KeptSamples(self.dataset, self.kept),
             batch_size=self.batch_size,
-            sampler=self._sampler(),
-            num_workers=self.num_workers,
+            sampler=self._shard,
+            num_workers=self.num_workers if self.kept is None else 0,  # a worker would keep them for itself
             collate_fn=list,
+            worker_init_fn=ignore_interrupt,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
 
     def owns(self, index: int) -> bool:
-        """Whether this rank scores the sample; see ``ShardSampler`` for the one that it may get but not own."""
-        return self._sampler().owns(index)
+        """Whether this rank scores a sample of ``test_dataloader``; it may get one that it does not own."""
+        return self._shard.owns(index)
 
     def _sampler(self) -> ShardSampler:
         if self.trainer is None:
-            return ShardSampler(self.dataset)
-        return ShardSampler(self.dataset, self.trainer.world_size, self.trainer.global_rank)
+            return ShardSampler(self.dataset, remaining=self.remaining)
+        return ShardSampler(self.dataset, self.trainer.world_size, self.trainer.global_rank, self.remaining)
 
 
 def _check_minimum(option: str, value: int | None, minimum: int) -> None:

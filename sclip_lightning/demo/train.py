@@ -27,8 +27,9 @@ def save_networks(clip: nn.Module, loftup: nn.Module, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config = {"model_cfg": CONFIG, "preprocess_cfg": {}}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    save_file(_halved(clip.state_dict()), folder / "open_clip_model.safetensors")
-    save_file(_halved(loftup.state_dict()), folder / LOFTUP_FILE.name)
+    for network, name in ((clip, "open_clip_model.safetensors"), (loftup, LOFTUP_FILE.name)):
+        save_file(_halved(network.state_dict()), folder / name)
+        (folder / name).chmod(0o644)  # safetensors lets nobody else read it
 
 
 def _halved(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -49,6 +49,9 @@ class BoundaryF1(Metric):
         num_classes: C.
         tolerance: Below 1 a fraction of the image diagonal, from 1 on a distance in pixels.
         ignore_index: Label of ignored pixels of the target.
+
+    Attributes:
+        latest: Contour pixels that the last ``update`` counted, [C, 4] int64.
     """
 
     full_state_update = False
@@ -60,6 +63,7 @@ class BoundaryF1(Metric):
     class_score_sum: Tensor
     class_images: Tensor
     counts: Tensor
+    latest: Tensor
 
     def __init__(self, num_classes: int, tolerance: float = 0.0075, ignore_index: int = 255) -> None:
         super().__init__()
@@ -78,7 +82,7 @@ class BoundaryF1(Metric):
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Count one image; raises ``DataError`` on a label outside the table."""
-        counts = boundary_counts(prediction, target, self.num_classes, self.tolerance, self.ignore_index)
+        self.latest = counts = boundary_counts(prediction, target, self.num_classes, self.tolerance, self.ignore_index)
         _, _, f1 = precision_recall_f1(counts)
         class_scores = (f1.nan_to_num() * FIXED_POINT).round().long()
         scored = ~f1.isnan()

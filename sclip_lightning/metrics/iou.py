@@ -18,6 +18,9 @@ class SegmentationScores(Metric):
     Args:
         num_classes: C.
         ignore_index: Pixels with this target never count.
+
+    Attributes:
+        latest: What the last ``update`` added, [C, C] int64.
     """
 
     full_state_update = False
@@ -25,6 +28,7 @@ class SegmentationScores(Metric):
     is_differentiable = False
 
     confusion: Tensor
+    latest: Tensor
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
         super().__init__()
@@ -34,7 +38,8 @@ class SegmentationScores(Metric):
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Count pixels; raises ``DataError`` on a label outside the table."""
-        self.confusion += confusion_matrix(prediction, target, self.num_classes, self.ignore_index)
+        self.latest = confusion_matrix(prediction, target, self.num_classes, self.ignore_index)
+        self.confusion += self.latest
 
     def compute(self) -> RegionScores:
         """Scores over all pixels counted on all devices."""

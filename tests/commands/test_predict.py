@@ -210,6 +210,9 @@ def no_weights(monkeypatch):
         (["--classes=cat, sky", "--precision=16-mixed"], "--precision"),
         (["--classes=cat, sky", "--short_side=-1"], "short_side is -1"),
         (["--classes=cat, sky", "--output_dir=taken/below"], "--output_dir"),
+        (["--classes=cat, sky", "--model.prob_threshold=0.2"], "Add a background"),
+        (["--classes=cat, sky", "--model.stride=49"], "--model.stride"),
+        (["--classes=cat, sky", "--model.sfr=true", "--model.attention=maskclip"], "maskclip"),
         (["--classes=cat, sky", "--config=absent.yaml"], "absent.yaml"),
     ],
 )
@@ -225,6 +228,8 @@ def test_arguments_that_do_not_exist(fails, no_weights):
     assert "CLASSES" in fails(code=2)
     Path("mine.yaml").write_text("clases: [cat]\n")
     assert "clases" in fails("--config", "mine.yaml", "--classes", CLASSES, code=2)
+    Path("broken.yaml").write_text("classes: [cat\n")
+    assert "broken.yaml (--config) is no YAML" in fails("--config", "broken.yaml", "--classes", CLASSES)
 
 
 def test_paths_without_images(fails, no_weights, tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from sclip_lightning.clip.text import cache_folder
+from sclip_lightning.cache import cache_folder
 from sclip_lightning.data.benchmark import Benchmark, ClassNames, Protocol, ResclipSettings
 from sclip_lightning.data.datamodule import SegmentationDataModule
 from sclip_lightning.data.layout import Listing, expand

@@ -1,0 +1,141 @@
+"""``sclip ablate``: what each part of a configuration gains, in one go."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from sclip_lightning.ablation import Row, ablation_rows
+from sclip_lightning.commands.test import TestCLI, is_first, run_cli
+from sclip_lightning.comparison import ImageTable, paired_bootstrap, tabulate
+from sclip_lightning.environment import reset_peak_memory
+from sclip_lightning.files import write_text
+from sclip_lightning.module import SegmentationModule
+from sclip_lightning.records import load_records
+from sclip_lightning.report import Results
+from sclip_lightning.run import Run
+from sclip_lightning.tables import render
+
+__all__ = ["AblationCLI", "run_ablate"]
+
+#: Scores of the table.
+METRICS = ("mIoU", "bF1@0.75pct", "bF1@3px")
+
+
+class AblationCLI(TestCLI):
+    """Runs ``sclip test`` once a row, each in a folder of its own below ``<name>-ablation``.
+
+    Rows share the weights, the text embeddings and the decoded images. Each is an ordinary run: it can be resumed,
+    reported, compared, and run again from its ``config.yaml``.
+    """
+
+    rows: list[Row]
+    row: Row
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A trainer for the current row; before the first, the rows are made."""
+        if not hasattr(self, "rows"):
+            self.options = {**self.model.hparams, "refiners": self.model.options.refiners}
+            self.rows = ablation_rows(self.options)
+            self.row, self.parent = self.rows[0], f"{super().run_name()}-ablation"
+        callbacks = self._get(self.config_init, "trainer").get("callbacks") or []
+        return super().instantiate_trainer(callbacks=list(callbacks), **kwargs)  # which appends to the list
+
+    def run_name(self) -> str:
+        """The row's folder within the ablation's."""
+        return f"{self.parent}/{self.row.folder}"
+
+    def test(self, **kwargs: Any) -> None:
+        """Run all rows and print the table."""
+        first = self.model
+        whole = self.config["test"].clone()
+        self.datamodule.kept = {}
+        folders = []
+        for number, row in enumerate(self.rows, start=1):
+            self.row = row
+            if is_first():
+                print(f"\n[{number}/{len(self.rows)}] {row.name}", flush=True)  # noqa: T201  progress
+            self.config["test"] = whole.clone()
+            self.config["test"]["name"] = self.run_name()
+            for option, value in row.changes.items():
+                self.config["test"]["model"][option] = value
+            self.model = SegmentationModule(**(self.options | row.changes))
+            self.model.clip, self.model.bank = first.clip, first.bank
+            self.trainer = self.instantiate_trainer()
+            reset_peak_memory(self.trainer.strategy.root_device)
+            self.evaluate(**(kwargs | {"model": self.model}))
+            first = self.model
+            folders.append(self.model.recording.folder)
+        if is_first():
+            self._report(folders)
+
+    def _report(self, folders: list[Path]) -> None:
+        rows = summarise([row.name for row in self.rows], folders)
+        parent = folders[0].parent
+        for format_, suffix in (("markdown", "md"), ("csv", "csv"), ("json", "json")):
+            write_text(parent / f"ablation.{suffix}", render(for_reading(rows) if suffix == "md" else rows, format_))
+        images = len(load_records(folders[0]).images)
+        print(  # noqa: T201  the table is what the command is for
+            f"\n{self.datamodule.benchmark.name}, {images} images\n\n{render(for_reading(rows), 'table')}\n\n"
+            "In brackets: the difference to the baseline, and its 95 % interval (paired bootstrap over images).\n"
+            f"Peak memory is that of the whole process, with the weights. Written to {parent}"
+        )
+
+
+def summarise(names: Sequence[str], folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """One entry per row: scores, their difference to the baseline with its interval, speed and memory.
+
+    Args:
+        names: Names of the rows, one of them ``baseline``.
+        folders: Folders of their finished runs.
+    """
+    tables = [_table(folder) for folder in folders]
+    baseline = tables[list(names).index("baseline")]
+    rows = []
+    for name, folder, table in zip(names, folders, tables, strict=True):
+        entry: dict[str, Any] = {"": name}
+        for difference in paired_bootstrap(baseline, table):
+            if difference.metric in METRICS:
+                gain = difference.b - difference.a
+                bounds = {"gain": gain, "low": difference.low, "high": difference.high}
+                entry[difference.metric] = difference.b
+                entry |= {f"{difference.metric} {key}": value for key, value in bounds.items()}
+        seconds = [record.seconds for record in load_records(folder).images]
+        entry["seconds per image"] = sum(seconds) / len(seconds)
+        entry["peak memory GiB"] = _peak_memory(folder)
+        rows.append(entry)
+    return rows
+
+
+def for_reading(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same rows with a score, its gain and its interval in one cell, as percent."""
+    readable = []
+    for row in rows:
+        entry = {"": row[""]}
+        for metric in METRICS:
+            if metric in row:
+                gain, low, high = (100 * row[f"{metric} {key}"] for key in ("gain", "low", "high"))
+                interval = "" if row[""] == "baseline" else f" ({gain:+.2f} [{low:+.2f}, {high:+.2f}])"
+                entry[metric] = f"{100 * row[metric]:.2f}{interval}"
+        entry["s/image"] = f"{row['seconds per image']:.3f}"
+        entry["peak GiB"] = f"{row['peak memory GiB']:.2f}"
+        readable.append(entry)
+    return readable
+
+
+def run_ablate(arguments: Sequence[str]) -> None:
+    """Run ``sclip ablate`` with the given arguments, those of ``sclip test``."""
+    run_cli(AblationCLI, arguments)
+
+
+def _table(folder: Path) -> ImageTable:
+    run = Run.load(folder)
+    assert run is not None  # it has just ended
+    return tabulate(load_records(folder).of(run.ids).images, len(run.classes), run.boundaries)
+
+
+def _peak_memory(folder: Path) -> float:
+    results = Results.load(folder)
+    assert results is not None
+    return float(results.performance["peak memory GiB"])

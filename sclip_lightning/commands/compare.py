@@ -1,0 +1,128 @@
+"""``sclip compare``: two runs, image by image. Imports neither torch nor Lightning unless panels are asked for."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sclip_lightning.commands.report import read_run
+from sclip_lightning.comparison import (
+    Difference,
+    class_changes,
+    image_changes,
+    paired_bootstrap,
+    tabulate,
+)
+from sclip_lightning.errors import ConfigError
+from sclip_lightning.records import Records, load_records
+from sclip_lightning.run import Run
+from sclip_lightning.tables import FORMATS, render
+
+__all__ = ["run_compare"]
+
+
+def run_compare(arguments: Sequence[str]) -> None:
+    """Run ``sclip compare`` with the given arguments."""
+    parser = argparse.ArgumentParser(
+        prog="sclip compare",
+        description="Compare two runs of one benchmark on the images that both have scored.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("a", metavar="A", help="The folder of a run.")
+    parser.add_argument("b", metavar="B", help="The folder of another; differences are B - A.")
+    parser.add_argument("--metric", default="mIoU", help="the score that orders the images (default mIoU)")
+    parser.add_argument("--images", type=int, default=10, help="how many of the images that changed most (default 10)")
+    parser.add_argument("--classes", type=int, default=10, help="how many of the classes (default 10)")
+    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the resamples (default 0)")
+    parser.add_argument(
+        "--panels",
+        metavar="DIR",
+        help="draw both runs beside the ground truth for the images listed, as DIR/<image>.png; both runs must have "
+        "kept label maps (sclip test --predictions.labels true)",
+    )
+    parser.add_argument("--format", choices=FORMATS, default="table", help="csv and json have all digits, as fractions")
+    options = parser.parse_args(arguments)
+    for name, minimum in (("images", 0), ("classes", 0), ("resamples", 1)):
+        if getattr(options, name) < minimum:
+            raise ConfigError(f"--{name} is {getattr(options, name)}, but must be at least {minimum}.")
+
+    folders = Path(options.a).expanduser(), Path(options.b).expanduser()
+    runs = read_run(folders[0]), read_run(folders[1])
+    a, b, remarks = _common(folders, runs)
+    first, boundaries = runs[0], [name for name in runs[0].boundaries if name in runs[1].boundaries]
+    tables = [tabulate(records.images, len(first.classes), boundaries) for records in (a, b)]
+    metrics = list(tables[0].scores())
+    if options.metric not in metrics:
+        raise ConfigError(f"--metric {options.metric} is none of the scores of these runs: {', '.join(metrics)}.")
+    differences = paired_bootstrap(tables[0], tables[1], options.resamples, options.seed)
+    classes = class_changes(tables[0], tables[1], first.classes)[: options.classes]
+    images = image_changes(tables[0], tables[1], options.metric)[: options.images]
+    sections = {
+        f"Scores over {len(a.images)} images, with the 95 % interval of the difference": [
+            _row("score", difference.metric, difference) for difference in differences
+        ],
+        "Classes whose IoU changed most": [_row("class", change.name, change) for change in classes],
+        f"Images whose {options.metric} changed most": [_row("image", change.id, change) for change in images],
+    }
+    _write(sections, options.format, remarks)
+    if options.panels is not None:
+        from sclip_lightning.commands.compare_panels import write_panels  # imports torch
+
+        written = write_panels(folders, [change.id for change in images], Path(options.panels).expanduser())
+        if options.format == "table":
+            sys.stdout.write(f"\n{written} panels written to {options.panels}\n")
+
+
+def _common(folders: tuple[Path, Path], runs: tuple[Run, Run]) -> tuple[Records, Records, list[str]]:
+    """The records of the images that both runs have scored, and what a reader must know."""
+    a, b = runs
+    if a.benchmark != b.benchmark or a.classes != b.classes:
+        msg = (
+            f"{folders[0]} is a run of {a.benchmark} ({len(a.classes)} classes), {folders[1]} one of {b.benchmark} "
+            f"({len(b.classes)}): their scores cannot be compared. Give two runs of one benchmark."
+        )
+        raise ConfigError(msg)
+    records = [load_records(folder).of(run.ids) for folder, run in zip(folders, runs, strict=True)]
+    scored = [{record.id for record in one.images} for one in records]
+    both = scored[0] & scored[1]
+    if not both:
+        msg = (
+            f"{folders[0]} has scored {len(scored[0])} images, {folders[1]} {len(scored[1])}, and none of them are the "
+            "same. Give two runs on the same images."
+        )
+        raise ConfigError(msg)
+    remarks = []
+    if scored[0] != scored[1]:
+        remarks.append(
+            f"Compared on the {len(both)} images that both runs have scored: {len(scored[0] - both)} of A and "
+            f"{len(scored[1] - both)} of B are left out."
+        )
+    names = dict.fromkeys([*a.protocol, *b.protocol])
+    for name in names:
+        if a.protocol.get(name) != b.protocol.get(name):
+            remarks.append(f"{name}: {a.protocol.get(name, '-')} / {b.protocol.get(name, '-')}")
+    return records[0].of(both), records[1].of(both), remarks
+
+
+def _row(kind: str, name: str, change: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {kind: name, "A": change.a, "B": change.b, "B - A": change.b - change.a}
+    return row | ({"from": change.low, "to": change.high} if isinstance(change, Difference) else {})
+
+
+def _write(sections: dict[str, list[dict[str, Any]]], format_: Any, remarks: Sequence[str]) -> None:
+    if format_ in ("csv", "json"):
+        rows = [
+            {"kind": kind, "name": name} | dict(list(row.items())[1:])
+            for section in sections.values()
+            for row in section
+            for kind, name in [next(iter(row.items()))]
+        ]
+        sys.stdout.write(render(rows, format_) + "\n")
+        return
+    for title, rows in sections.items():
+        if rows:
+            heading = f"**{title}**" if format_ == "markdown" else title
+            sys.stdout.write(f"{heading}\n\n{render(rows, format_)}\n\n")
+    sys.stdout.write("".join(f"{remark}\n" for remark in remarks))

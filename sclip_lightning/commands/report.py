@@ -1,0 +1,105 @@
+"""``sclip report``: tables of runs. Imports neither torch nor Lightning."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sclip_lightning.comparison import tabulate
+from sclip_lightning.errors import ConfigError
+from sclip_lightning.records import load_records
+from sclip_lightning.report import RESULTS, Results, results_of
+from sclip_lightning.run import FILE, Run
+from sclip_lightning.tables import FORMATS, render
+
+__all__ = ["read_results", "read_run", "run_report"]
+
+
+def run_report(arguments: Sequence[str]) -> None:
+    """Run ``sclip report`` with the given arguments."""
+    parser = argparse.ArgumentParser(
+        prog="sclip report", description="Print the scores of runs, finished or not.", allow_abbrev=False
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="The folder of a run.")
+    parser.add_argument("--format", choices=FORMATS, default="table", help="csv and json have all digits, as fractions")
+    parser.add_argument("--per", choices=("run", "class", "image"), default="run", help="what a row is; run by default")
+    options = parser.parse_args(arguments)
+    rows: list[dict[str, Any]] = []
+    found = {}
+    for name in options.runs:
+        folder = Path(name).expanduser()
+        found[name] = results = read_results(folder)
+        own = {"run": name} if options.per == "run" or len(options.runs) > 1 else {}
+        if options.per == "class":
+            rows += [own | row for row in results.classes]
+        elif options.per == "image":
+            rows += [own | row for row in _image_rows(folder)]
+        else:
+            state = "finished" if (folder / RESULTS).is_file() else "unfinished"
+            images = results.protocol["images"]
+            rows.append(own | {"benchmark": results.benchmark, "images": images, "state": state} | results.metrics)
+    sys.stdout.write(render(rows, options.format) + "\n")
+    if options.format in ("table", "markdown"):
+        remarks = _differences(found) + [f"{name}: {note}" for name, results in found.items() for note in results.notes]
+        sys.stdout.write("".join(f"\n{remark}\n" for remark in dict.fromkeys(remarks)))
+
+
+def read_run(folder: Path) -> Run:
+    """The description of a run.
+
+    Raises:
+        ConfigError: The folder holds none.
+    """
+    run = Run.load(folder)
+    if run is None:
+        raise ConfigError(_no_run(folder, FILE))
+    return run
+
+
+def read_results(folder: Path) -> Results:
+    """What a run reported, or what its records add up to so far.
+
+    Raises:
+        ConfigError: The folder holds no run.
+    """
+    results = Results.load(folder)
+    if results is not None:
+        return results
+    run = Run.load(folder)
+    if run is None:
+        raise ConfigError(_no_run(folder, f"neither {RESULTS} nor {FILE}"))
+    return results_of(run, load_records(folder))
+
+
+def _no_run(folder: Path, lacking: str) -> str:
+    if not folder.is_dir():
+        state = "does not exist" if not folder.exists() else "is no folder"
+    else:
+        state = f"holds no run (no {lacking})" if lacking == FILE else f"holds no run ({lacking})"
+    below = sorted({path.parent for name in (FILE, RESULTS) for path in folder.glob(f"**/{name}")})
+    hint = f"Runs below it: {', '.join(map(str, below[:5]))}{', ...' if len(below) > 5 else ''}." if below else ""
+    return f"{folder} {state}. Give the folder that sclip test or sclip score named as written to. {hint}".rstrip()
+
+
+def _image_rows(folder: Path) -> list[dict[str, Any]]:
+    run, records = read_run(folder), load_records(folder)
+    records = records.of(run.ids)
+    table = tabulate(records.images, len(run.classes), run.boundaries)
+    scores = table.image_scores()
+    scored: list[dict[str, Any]] = [
+        {"index": record.index, "image": record.id, "status": "scored"}
+        | {name: float(values[i]) for name, values in scores.items()}
+        | {"seconds": f"{record.seconds:.3f}"}
+        for i, record in enumerate(records.images)
+    ]
+    skipped = [{"index": record.index, "image": record.id, "status": "skipped"} for record in records.skipped]
+    return sorted([*scored, *skipped], key=lambda row: row["index"])
+
+
+def _differences(found: dict[str, Results]) -> list[str]:
+    """What the protocols of several runs differ in, one line per choice."""
+    protocols = [results.protocol for results in found.values()]
+    names = dict.fromkeys(name for protocol in protocols for name in protocol)
+    values = {name: [str(protocol.get(name, "-")) for protocol in protocols] for name in names if name != "images"}
+    return [f"{name}: {' / '.join(choices)}" for name, choices in values.items() if len(set(choices)) > 1]

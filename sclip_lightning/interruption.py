@@ -1,0 +1,159 @@
+"""Ending a run from outside without losing what it has in hand: Ctrl-C, and processes that belong together.
+
+The first Ctrl-C (or SIGTERM) lets every process finish its image; the second ends all at once. A terminal signals all
+processes of a run, ``kill`` one of them, so whoever is asked tells the others (SIGUSR1). A process whose parent is gone
+ends after its image, and the first process when another has failed.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from subprocess import Popen
+from types import FrameType
+
+from sclip_lightning.errors import RunError, StoppedError
+
+__all__ = ["PARENT_VARIABLE", "StopRequest", "ignore_interrupt"]
+
+#: Environment variable with the id of the process that started the other processes of a run.
+PARENT_VARIABLE = "SCLIP_PARENT"
+#: Seconds that the first process waits for the others to finish their images. A single one may take minutes: DenseCRF
+#: with 171 classes on a CPU that other jobs share.
+FAREWELL = 600.0
+#: Seconds in which a failed process prints its message and ends, once its connections are closed.
+LAST_WORDS = 3.0
+
+_MESSAGES = {} if sys.platform == "win32" else {signal.SIGUSR1}
+
+
+class StopRequest:
+    """Whether a run has been asked to stop. Until ``listen`` is called, nothing ever asks.
+
+    Attributes:
+        parent: Id of the process that started this one as a part of its run; None in the first one.
+    """
+
+    def __init__(self) -> None:
+        self.parent: int | None = None
+        self._children: Callable[[], Sequence[Popen[bytes]]] = list
+        self._listening = False
+        self._asked = False
+        self._among_images = False
+
+    @contextmanager
+    def listen(self, first: bool = True, children: Callable[[], Sequence[Popen[bytes]]] = list) -> Iterator[None]:
+        """Handle Ctrl-C within; in the main thread of the process.
+
+        Args:
+            first: Whether this is the run's first process, which may start the others.
+            children: Asked for the processes that this one has started.
+        """
+        self._children = children
+        if first:
+            os.environ[PARENT_VARIABLE] = str(os.getpid())
+        elif PARENT_VARIABLE in os.environ:  # else a scheduler started all processes, and ends them together
+            self.parent = int(os.environ[PARENT_VARIABLE])
+        numbers = {signal.SIGINT, *_MESSAGES}
+        before = {number: signal.signal(number, self._on_signal) for number in numbers}
+        self._listening = True
+        try:
+            yield
+        finally:
+            self._listening = False
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def begin_images(self) -> None:
+        """From now on a request waits for ``check``; before, it ends the run at once."""
+        self._among_images = True
+        if self._listening:
+            # Only now, over Lightning's own handler, which notes the signal and evaluates on.
+            signal.signal(signal.SIGTERM, self._on_signal)
+
+    def end_images(self) -> None:
+        """From now on a request ends the run at once again."""
+        self._among_images = False
+
+    def check(self) -> None:
+        """Call between two images, and while waiting for other processes.
+
+        Raises:
+            StoppedError: The run is to stop, or its first process has ended.
+            RunError: Another process of the run has failed.
+        """
+        if self._asked:
+            raise StoppedError("Stopped on request.")
+        if self.orphaned:
+            raise StoppedError("The first process of the run has ended.")
+        self.check_children()
+
+    def check_children(self) -> None:
+        """Raise ``RunError`` if a process that this one started has failed."""
+        failed = [child.returncode for child in self._children() if child.poll()]
+        if failed:
+            msg = (
+                f"Another process of this run ended with {failed[0]}; its own message, if it had time for one, stands "
+                "above. All images finished before are recorded: the same command goes on from there."
+            )
+            raise RunError(msg)
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the run's first process, which started this one, has ended."""
+        return self.parent is not None and os.getppid() != self.parent
+
+    def await_failure(self) -> None:
+        """Give a process that this one started, and whose end broke a connection, time to be seen to have ended."""
+        deadline = time.monotonic() + LAST_WORDS
+        while self._children() and time.monotonic() < deadline and not any(c.poll() for c in self._children()):
+            time.sleep(0.05)
+
+    def wait_for_children(self) -> None:
+        """Let the other processes finish their images; afterwards none of them is left."""
+        deadline = time.monotonic() + FAREWELL
+        while time.monotonic() < deadline and any(child.poll() is None for child in self._children()):
+            time.sleep(0.05)
+        self.end_children()
+
+    def end_children(self) -> None:
+        """End the other processes at once; what they recorded stays."""
+        for child in self._children():
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if number in _MESSAGES:
+            if not self._asked:
+                self._asked = True
+                self._tell_others()
+        elif not self._among_images:
+            self.end_children()
+            raise StoppedError("Stopped on request.")
+        elif not self._asked:
+            self._asked = True
+            self._tell_others()
+        else:
+            self.end_children()
+            os._exit(StoppedError.exit_code)  # not even the image in hand is waited for
+
+    def _tell_others(self) -> None:
+        if self.parent is None:
+            sys.stderr.write("\nStopping after the image in hand; Ctrl-C again stops at once.\n")
+        elif not self.orphaned:
+            os.kill(self.parent, signal.SIGUSR1)
+        for child in self._children():
+            if child.poll() is None:
+                child.send_signal(signal.SIGUSR1)
+
+
+def ignore_interrupt(worker: int = 0) -> None:
+    """Leave Ctrl-C to the process that started this one, whose handlers it inherited; for those that read images."""
+    del worker
+    for number in (signal.SIGINT, *_MESSAGES):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

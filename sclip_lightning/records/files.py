@@ -1,0 +1,135 @@
+"""Files of records: every process of every session of a run appends to one of its own."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sclip_lightning.errors import RunError
+from sclip_lightning.records.record import ImageRecord
+
+__all__ = ["FOLDER", "RecordWriter", "Records", "load_records"]
+
+#: Folder of the record files inside a run's folder.
+FOLDER = "records"
+
+
+class RecordWriter:
+    """Appends records to a file, each handed to the operating system before ``add`` returns.
+
+    A process that is killed then loses nothing but the image in hand; a machine that loses power may lose what the
+    operating system had not stored yet, whose torn lines the reader drops.
+
+    Args:
+        folder: The run's folder.
+        session: Number of the session, from 0.
+        rank: Number of the process within the session.
+    """
+
+    def __init__(self, folder: Path, session: int, rank: int) -> None:
+        self.path = folder / FOLDER / f"{_prefix(session)}rank{rank}-{os.getpid()}.jsonl"
+        self._file: int | None = None
+
+    def add(self, record: ImageRecord) -> None:
+        """Append one record.
+
+        Raises:
+            RunError: It cannot be written; the file then ends with the record before.
+        """
+        line = record.to_line()
+        try:
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            while line:
+                line = line[os.write(self._file, line) :]
+        except OSError as error:
+            msg = (
+                f"The record of image {record.id} cannot be written to {self.path} ({error.strerror}). All images "
+                "finished before are recorded: make room, or make the folder writable, and give the same command again "
+                "to go on from there."
+            )
+            raise RunError(msg) from error
+
+    def close(self) -> None:
+        """Close the file; more records may follow nevertheless."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of a run, one per image, in the order of the data set.
+
+    Attributes:
+        images: Scored images.
+        skipped: Images that could not be scored.
+        damaged: Number of lines that were torn or damaged, and dropped.
+        conflicting: Ids of images that were scored twice with different counts; the later counts are taken.
+    """
+
+    images: list[ImageRecord]
+    skipped: list[ImageRecord]
+    damaged: int = 0
+    conflicting: tuple[str, ...] = ()
+
+    def of(self, ids: Iterable[str]) -> "Records":
+        """The records of some images only."""
+        wanted = set(ids)
+        return Records(
+            [record for record in self.images if record.id in wanted],
+            [record for record in self.skipped if record.id in wanted],
+            self.damaged,
+            tuple(id_ for id_ in self.conflicting if id_ in wanted),
+        )
+
+
+def load_records(folder: Path, session: int | None = None) -> Records:
+    """Read the records of a run.
+
+    Torn and damaged lines are dropped: the image then merely has no record. Of several records of an image a scored one
+    counts before a skipped one, and then the latest.
+
+    Args:
+        folder: The run's folder; without records, there are none.
+        session: Read only those of this session.
+
+    Raises:
+        RunError: A file cannot be read.
+    """
+    latest: dict[str, ImageRecord] = {}
+    conflicting: set[str] = set()
+    damaged = 0
+    pattern = "*.jsonl" if session is None else f"{_prefix(session)}*.jsonl"
+    for path in sorted((folder / FOLDER).glob(pattern)):
+        for record in _read(path):
+            if record is None:
+                damaged += 1
+                continue
+            other = latest.setdefault(record.id, record)
+            if record.skipped is None and other.skipped is None and record.counts != other.counts:
+                conflicting.add(record.id)
+            if (record.skipped is None, record.time) > (other.skipped is None, other.time):
+                latest[record.id] = record
+    ordered = sorted(latest.values(), key=lambda record: record.index)
+    return Records(
+        [record for record in ordered if record.skipped is None],
+        [record for record in ordered if record.skipped is not None],
+        damaged,
+        tuple(sorted(conflicting)),
+    )
+
+
+def _prefix(session: int) -> str:
+    return f"{session:04d}-"
+
+
+def _read(path: Path) -> Iterator[ImageRecord | None]:
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                yield ImageRecord.from_line(line)
+    except OSError as error:
+        msg = f"The records in {path} cannot be read ({error.strerror}). Make the file readable and try again."
+        raise RunError(msg) from error

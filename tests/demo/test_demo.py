@@ -1,0 +1,116 @@
+"""The demo as users meet it, on its first ten test scenes."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sclip_lightning.cli import main
+from sclip_lightning.data.demo import Demo, write_scenes
+from sclip_lightning.demo.scenes import CLASSES, draw_scene
+from sclip_lightning.errors import DataError
+
+QUIET = ["--data.num_workers=0", "--trainer.accelerator=cpu", "--trainer.devices=1"]
+QUIET += ["--trainer.enable_progress_bar=false"]
+
+
+@pytest.fixture(scope="module")
+def ablation(demo_scenes, tmp_path_factory):
+    """The folder that sclip ablate leaves."""
+    logs = tmp_path_factory.mktemp("logs")
+    main(["ablate", "--config", "demo.yaml", f"--data.root={demo_scenes}", f"--output_dir={logs}", *QUIET])
+    return logs / "Demo/demo-ablation"
+
+
+def test_the_parts_do_what_they_should(ablation):
+    rows = {row[""]: row for row in json.loads((ablation / "ablation.json").read_text())}
+    assert list(rows) == [
+        "vanilla attention",
+        "baseline",
+        "+ ResCLIP",
+        "+ LoftUp",
+        "+ DenseCRF",
+        "+ ResCLIP + LoftUp",
+        "+ ResCLIP + LoftUp + DenseCRF",
+    ]
+    baseline, full = rows["baseline"], rows["+ ResCLIP + LoftUp + DenseCRF"]
+    assert baseline["mIoU"] > 0.45
+    assert rows["vanilla attention"]["mIoU"] < baseline["mIoU"] - 0.1
+    for score in ("mIoU", "bF1@0.75pct"):
+        assert full[f"{score} low"] > 0
+        assert full[f"{score} gain"] == pytest.approx(full[score] - baseline[score])
+        assert full[f"{score} low"] <= full[f"{score} gain"] <= full[f"{score} high"]
+        assert baseline[f"{score} gain"] == baseline[f"{score} low"] == baseline[f"{score} high"] == 0
+    for row in rows.values():
+        assert row["seconds per image"] > 0
+        assert row["peak memory GiB"] > 0
+    text = (ablation / "ablation.md").read_text()
+    assert all(name in text for name in rows)
+
+
+def test_a_row_is_a_run_of_its_own(ablation, demo_scenes, tmp_path):
+    config = ablation / "loftup/config.yaml"
+    main(["test", "--config", str(config), "--name=again", f"--output_dir={tmp_path}", *QUIET])
+    again = json.loads((tmp_path / "Demo/again/results.json").read_text())
+    row = json.loads((ablation / "loftup/results.json").read_text())
+    assert again["metrics"] == row["metrics"]
+    assert again["protocol"] == row["protocol"]
+    overlays = ["--config", "demo.yaml", "--config", "demo/loftup.yaml"]
+    main(["test", *overlays, f"--data.root={demo_scenes}", f"--output_dir={tmp_path}", *QUIET])
+    overlaid = json.loads((tmp_path / "Demo/demo-loftup/results.json").read_text())
+    assert overlaid["metrics"] == row["metrics"]
+
+
+def test_ablating_again_only_reports(ablation, demo_scenes, capsys):
+    before = (ablation / "ablation.json").read_text()
+    arguments = [f"--data.root={demo_scenes}", f"--output_dir={ablation.parent.parent}", *QUIET]
+    main(["ablate", "--config", "demo.yaml", *arguments])
+    assert (ablation / "ablation.json").read_text() == before
+    assert "baseline" in capsys.readouterr().out
+
+
+def test_nothing_to_ablate(demo_scenes, tmp_path, capsys):
+    arguments = [f"--data.root={demo_scenes}", f"--output_dir={tmp_path}", *QUIET]
+    with pytest.raises(SystemExit) as stop:
+        main(["ablate", "--config", "demo.yaml", "--config", "demo/baseline.yaml", *arguments])
+    assert stop.value.code == 1
+    assert "nothing to ablate" in capsys.readouterr().err
+
+
+def test_scenes_are_written_in_the_layout_of_voc(demo_scenes):
+    ids = (demo_scenes / "ImageSets/Segmentation/val.txt").read_text().split()
+    assert len(ids) == 10
+    scene = draw_scene("test", 3)
+    mask = Image.open(demo_scenes / f"SegmentationClass/{ids[3]}.png")
+    assert mask.mode == "P"
+    np.testing.assert_array_equal(np.array(mask), scene.labels)
+    image = np.array(Image.open(demo_scenes / f"JPEGImages/{ids[3]}.jpg")).astype(int)
+    assert np.abs(image - scene.image).mean() < 6  # JPEG
+
+
+def test_scenes_are_drawn_at_first_use_into_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setattr("sclip_lightning.data.demo.IMAGES", 2)
+    monkeypatch.setenv("SCLIP_CACHE", str(tmp_path / "cache"))
+    demo = Demo(num_workers=0)
+    demo.prepare_data()
+    demo.setup("test")
+    (folder,) = (tmp_path / "cache").iterdir()
+    drawn = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
+    demo.setup("test")
+    assert drawn == {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
+    sample = demo.dataset[0]
+    assert sample["image"].shape[0] == 3
+    assert min(sample["image"].shape[1:]) == 128
+    assert set(sample["mask"].unique().tolist()) <= {*range(len(CLASSES)), 255}
+
+
+def test_scenes_never_mix_with_other_files(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/photo.jpg").write_text("")
+    with pytest.raises(DataError, match="Empty that folder"):
+        write_scenes(tmp_path / "mine", "test", 1)
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "photo.jpg"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"data\.root"):
+        write_scenes(tmp_path / "file/scenes", "test", 1)
