@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["colour", "draw_overlay", "draw_panel"]
+__all__ = ["colour", "draw_overlay", "draw_panel", "shorten"]
 
 Array = npt.NDArray[np.uint8]
 
@@ -50,6 +50,7 @@ def draw_panel(
     palette: Array,
     classes: Sequence[str],
     ignore_index: int = 255,
+    title: str = "",
 ) -> Array:
     """Draw image, ground truth, prediction and errors side by side, with a legend of the classes that occur.
 
@@ -60,6 +61,7 @@ def draw_panel(
         palette: [C, 3] uint8 RGB.
         classes: C names.
         ignore_index: The label of pixels that are not scored.
+        title: A line above the pictures.
 
     Returns:
         [H', W', 3] uint8 RGB.
@@ -80,12 +82,14 @@ def draw_panel(
     if (target == ignore_index).any():
         entries.append(("not scored", VOID))
     legend = _draw_legend(entries, total, _FONT_SIZE)
-    top = _FONT_SIZE + 2 * _GAP
+    line = _FONT_SIZE + 2 * _GAP
+    top = 2 * line if title else line
     canvas = Image.new("RGB", (total, top + pictures[0].height + legend.height), "white")
     draw = ImageDraw.Draw(canvas)
-    for i, (title, picture) in enumerate(zip(titles, pictures, strict=True)):
+    draw.text((_GAP, _GAP // 2), shorten(title, font, total - 2 * _GAP), fill="black", font=font)
+    for i, (name, picture) in enumerate(zip(titles, pictures, strict=True)):
         left = _GAP + i * (width + _GAP)
-        draw.text((left, _GAP // 2), title, fill="black", font=font)
+        draw.text((left, top - line + _GAP // 2), name, fill="black", font=font)
         canvas.paste(picture, (left, top))
     canvas.paste(legend, (0, top + pictures[0].height))
     return np.asarray(canvas)
@@ -139,7 +143,7 @@ def draw_overlay(
     canvas = Image.new("RGB", (legend.width, top + height + legend.height), "white")
     if title:
         font = ImageFont.load_default(font_size)
-        ImageDraw.Draw(canvas).text((_GAP, _GAP // 2), _shorten(title, font, legend.width), fill="black", font=font)
+        ImageDraw.Draw(canvas).text((_GAP, _GAP // 2), shorten(title, font, legend.width), fill="black", font=font)
     drawn = Image.fromarray(blended.astype(np.uint8))
     _write_names(drawn, shown, [(c, classes[c]) for c in order if c > 0 or not has_background], font_size)
     canvas.paste(drawn, (0, top))
@@ -192,7 +196,7 @@ def _draw_legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int, fon
     places: list[tuple[int, int, str, tuple[int, ...]]] = []
     left, row = _GAP, 0
     for text, shade in entries:
-        name = _shorten(text, font, width - swatch - 2 * _GAP)
+        name = shorten(text, font, width - swatch - 2 * _GAP)
         length = swatch + int(font.getlength(name)) + 3 * _GAP
         if left + length > width and left > _GAP:
             left, row = _GAP, row + 1
@@ -206,7 +210,7 @@ def _draw_legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int, fon
     return legend
 
 
-def _shorten(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> str:
+def shorten(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> str:
     """Cut a text at its end until it fits."""
     if font.getlength(text) <= width:
         return text

@@ -157,6 +157,14 @@ class SegmentationModule(LightningModule):
         self.recording.scored(sample["index"], sample["id"], counts, time.perf_counter() - started)
         return ImageOutput(labels, probabilities)
 
+    def segment(self, sample: Sample) -> Tensor:
+        """[H, W] labels of a sample, in the trainer's precision as in the test; nothing is counted or recorded."""
+        plugin = self.trainer.precision_plugin
+        moved = plugin.convert_input({name: sample[name].to(self.device) for name in ("image", "rgb")})  # type: ignore[literal-required]
+        size = (sample["mask"].shape[0], sample["mask"].shape[1])
+        with plugin.test_step_context():
+            return self.segmentor.predict(moved["image"][None], size, moved["rgb"][None])[0]
+
     def _check(self, computed: tuple[Totals, dict[str, float]]) -> None:
         check_agreement(self.recording.session_records(), self.datamodule.benchmark.classes, computed)
 

@@ -17,7 +17,14 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from sclip_lightning import __version__
-from sclip_lightning.callbacks import ConfigWriter, PredictionWriter, ResultWriter, SamplePanels, TensorBoardReport
+from sclip_lightning.callbacks import (
+    ConfigWriter,
+    PredictionWriter,
+    RankedPanels,
+    ResultWriter,
+    SamplePanels,
+    TensorBoardReport,
+)
 from sclip_lightning.configs import resolve_arguments
 from sclip_lightning.data import SegmentationDataModule
 from sclip_lightning.errors import RunError, SclipError, StoppedError
@@ -62,6 +69,7 @@ class TestCLI(LightningCLI):
             "--overwrite", action="store_true", help="Delete the run that the folder holds and start afresh."
         )
         parser.add_lightning_class_args(SamplePanels, "panels")
+        parser.add_lightning_class_args(RankedPanels, "ranked_panels")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.add_argument("--save_vis", action="store_true", help="Short for --predictions.overlays true.")
         parser.link_arguments("model.protocol", "data.init_args.protocol")
