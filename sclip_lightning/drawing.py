@@ -25,6 +25,8 @@ OVERLAY_SIDES = (640, 1280)
 OVERLAY_TRANSPARENCY = 0.45
 #: Most classes in the legend of an overlay, the largest first.
 LEGEND_ENTRIES = 40
+#: Most classes that a palette PNG can tell apart.
+PALETTE_SIZE = 256
 
 
 def colour(labels: npt.NDArray[np.integer], palette: Array) -> Array:
@@ -41,6 +43,20 @@ def colour(labels: npt.NDArray[np.integer], palette: Array) -> Array:
     coloured = palette[np.where(is_class, labels, 0)]
     coloured[~is_class] = VOID
     return coloured
+
+
+def label_image(labels: npt.NDArray[np.integer], palette: Array) -> Image.Image:
+    """A label map as a PNG stores it: with a palette up to 256 classes, 16 bit grey above.
+
+    Args:
+        labels: [H, W] in 0..C-1.
+        palette: [C, 3] uint8 RGB.
+    """
+    if len(palette) > PALETTE_SIZE:
+        return Image.fromarray(labels.astype(np.uint16))
+    image = Image.fromarray(labels.astype(np.uint8))
+    image.putpalette(palette.flatten().tolist())
+    return image
 
 
 def draw_panel(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from sclip_lightning.drawing import draw_overlay
+from sclip_lightning.drawing import draw_overlay, label_image
 
 __all__ = ["Prediction"]
 
@@ -57,7 +57,4 @@ class Prediction:
 
     def save(self, path: str | Path) -> None:
         """Write the labels as PNG: class indices with the palette, 16 bit grey for more than 256 classes."""
-        picture = Image.fromarray(self.labels)
-        if self.labels.dtype == np.uint8:
-            picture.putpalette(self.palette.ravel().tolist())
-        picture.save(path, format="PNG")
+        label_image(self.labels, self.palette).save(path, format="PNG")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sclip_lightning.callbacks.image_files import ImageFiles, file_name
 from sclip_lightning.data.dataset import Sample
-from sclip_lightning.drawing import draw_overlay
+from sclip_lightning.drawing import draw_overlay, label_image
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import replacing
 
@@ -23,8 +23,6 @@ __all__ = ["PredictionWriter"]
 
 #: Images that wait to be written; bounds memory, above all for probabilities (105 MB an image of COCO-Stuff).
 WAITING = 2
-#: Most classes that a palette PNG can tell apart.
-PALETTE_SIZE = 256
 
 
 class PredictionWriter(ImageFiles):
@@ -136,17 +134,3 @@ class PredictionWriter(ImageFiles):
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-
-
-def label_image(labels: npt.NDArray[np.integer], palette: npt.NDArray[np.uint8]) -> Image.Image:
-    """A label map as a PNG stores it: with a palette up to 256 classes, 16 bit grey above.
-
-    Args:
-        labels: [H, W] in 0..C-1.
-        palette: [C, 3] uint8 RGB.
-    """
-    if len(palette) > PALETTE_SIZE:
-        return Image.fromarray(labels.astype(np.uint16))
-    image = Image.fromarray(labels.astype(np.uint8))
-    image.putpalette(palette.flatten().tolist())
-    return image

@@ -60,7 +60,7 @@ class AblationCLI(TestCLI):
             self.config["test"]["name"] = self.run_name()
             for option, value in row.changes.items():
                 self.config["test"]["model"][option] = value
-            self.model = SegmentationModule(**(self.options | row.changes))
+            self.model = SegmentationModule(**{**self.options, **row.changes})
             self.model.clip, self.model.bank = first.clip, first.bank
             self.trainer = self.instantiate_trainer()
             reset_peak_memory(self.trainer.strategy.root_device)
@@ -73,8 +73,9 @@ class AblationCLI(TestCLI):
     def _report(self, folders: list[Path]) -> None:
         rows = summarise([row.name for row in self.rows], folders)
         parent = folders[0].parent
-        for format_, suffix in (("markdown", "md"), ("csv", "csv"), ("json", "json")):
-            write_text(parent / f"ablation.{suffix}", render(for_reading(rows) if suffix == "md" else rows, format_))
+        write_text(parent / "ablation.md", render(for_reading(rows), "markdown") + "\n")
+        write_text(parent / "ablation.csv", render(rows, "csv") + "\n")
+        write_text(parent / "ablation.json", render(rows, "json") + "\n")
         images = len(load_records(folders[0]).images)
         print(  # noqa: T201  the table is what the command is for
             f"\n{self.datamodule.benchmark.name}, {images} images\n\n{render(for_reading(rows), 'table')}\n\n"
