@@ -161,7 +161,7 @@ class SegmentationModule(LightningModule):
     def segment(self, sample: Sample) -> Tensor:
         """[H, W] labels of a sample, in the trainer's precision as in the test; nothing is counted or recorded."""
         plugin = self.trainer.precision_plugin
-        moved = plugin.convert_input({name: sample[name].to(self.device) for name in ("image", "rgb")})  # type: ignore[literal-required]
+        moved = plugin.convert_input({name: sample[name].to(self.device) for name in ("image", "rgb")})
         size = (sample["mask"].shape[0], sample["mask"].shape[1])
         with plugin.test_step_context():
             return self.segmentor.predict(moved["image"][None], size, moved["rgb"][None])[0]
