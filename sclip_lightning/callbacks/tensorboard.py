@@ -95,7 +95,7 @@ def _layout(curves: list[str]) -> dict[str, dict[str, list[Any]]]:
     """Charts of the Custom Scalars tab.
 
     Margin charts, with bounds that are the curve itself: they are the only ones that TensorBoard never smooths, and a
-    mean over neighbouring classes would mean nothing.
+    mean over neighbouring classes would mean nothing. It shows those of a category from the last to the first.
     """
 
     def chart(tag: str) -> list[Any]:
@@ -104,7 +104,7 @@ def _layout(curves: list[str]) -> dict[str, dict[str, list[Any]]]:
     steps = ", ".join(f"{number} {name}" for number, name in enumerate(HEADLINE, 1))
     return {
         "Scores": {steps: chart("headline")},
-        "Per class (step: class index)": {curve: chart(f"per_class/{curve}") for curve in curves},
+        "Per class (step: class index)": {curve: chart(f"per_class/{curve}") for curve in reversed(curves)},
     }
 
 
