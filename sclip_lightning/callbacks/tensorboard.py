@@ -1,7 +1,6 @@
 """Showing an evaluation in TensorBoard."""
 
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from sclip_lightning.report import Results
 
 __all__ = ["TensorBoardReport", "write_confusions", "write_results"]
 
+#: Headline scores in the order in which the Custom Scalars tab numbers them, from 1.
+HEADLINE = ("mIoU", "aAcc", "mAcc", "mF1", "bF1@0.75pct", "bF1@3px")
 #: Scores shown as curves over the classes; one tag each, so that the curves of several runs lie over each other.
 CURVES = ("IoU", "precision", "recall", "F1", "bF1@0.75pct", "bF1@3px")
 #: Rows of the table of confusions.
@@ -46,8 +47,8 @@ class TensorBoardReport(Callback):
 def write_results(logger: TensorBoardLogger, results: Results) -> None:
     """Write scores, per-class curves, protocol, environment, one HParams entry and the layout of custom scalars.
 
-    A per-class curve has the class index as its step. Tags are the same in every run, so selecting several runs
-    overlays them.
+    A per-class curve has the class index as its step, the headline curve the number of the score. Tags are the same in
+    every run, so selecting several runs overlays them.
     """
     writer = logger.experiment
     scores = {f"test/{name}": value for name, value in results.metrics.items() if _exists(value)}
@@ -59,12 +60,16 @@ def write_results(logger: TensorBoardLogger, results: Results) -> None:
         for row in results.classes:
             if _exists(row[curve]):
                 writer.add_scalar(f"per_class/{curve}", row[curve], global_step=row["index"])
-    writer.add_custom_scalars(_layout(list(scores), curves))
+    for number, name in enumerate(HEADLINE, 1):
+        if _exists(results.metrics.get(name)):
+            writer.add_scalar("headline", results.metrics[name], global_step=number)
+    writer.add_custom_scalars(_layout(curves))
     writer.add_text("per_class", results.markdown())
     writer.add_text("protocol", _as_table(results.protocol))
     writer.add_text("environment", _as_table(results.environment | results.performance))
     # Writes the scalars as well. One entry only: TensorBoard ignores the names of metrics that come in a second one.
-    logger.log_hyperparams(results.protocol, scores)
+    choices = {name: value for name, value in results.protocol.items() if not name.endswith("sha256")}
+    logger.log_hyperparams(choices, scores)
     writer.flush()
 
 
@@ -86,16 +91,21 @@ def write_confusions(logger: TensorBoardLogger, confusion: npt.NDArray[np.int64]
     logger.experiment.add_image("confusions", draw_confusion(confusion, classes), dataformats="HWC")
 
 
-def _layout(scores: list[str], curves: list[str]) -> dict[str, dict[str, list[Any]]]:
-    """Charts of the Custom Scalars tab; tags are regular expressions there."""
+def _layout(curves: list[str]) -> dict[str, dict[str, list[Any]]]:
+    """Charts of the Custom Scalars tab.
+
+    Margin charts, with bounds that are the curve itself: they are the only ones that TensorBoard never smooths, and a
+    mean over neighbouring classes would mean nothing. It shows those of a category from the last to the first.
+    """
+
+    def chart(tag: str) -> list[Any]:
+        return ["Margin", [tag, tag, tag]]
+
+    steps = ", ".join(f"{number} {name}" for number, name in enumerate(HEADLINE, 1))
     return {
-        "Scores": {"all": ["Multiline", [_exactly(tag) for tag in scores]]},
-        "Per class (step = class index)": {curve: ["Multiline", [_exactly(f"per_class/{curve}")]] for curve in curves},
+        "Scores": {steps: chart("headline")},
+        "Per class (step: class index)": {curve: chart(f"per_class/{curve}") for curve in reversed(curves)},
     }
-
-
-def _exactly(tag: str) -> str:
-    return f"^{re.escape(tag)}$"
 
 
 def _exists(value: float | None) -> bool:
