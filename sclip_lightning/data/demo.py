@@ -3,13 +3,12 @@
 import hashlib
 import shutil
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import repeat
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
@@ -121,8 +120,8 @@ def write_scenes(folder: Path, split: Split, count: int) -> None:
     try:
         for part in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
             (partial / part).mkdir(parents=True)
-        with ProcessPoolExecutor(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-            scenes_drawn = pool.map(_write_scene, repeat(partial), repeat(split), range(count), chunksize=4)
+        with ThreadPoolExecutor() as pool:  # a forked process may inherit locks of OpenCV or torch that nobody opens
+            scenes_drawn = pool.map(_write_scene, repeat(partial), repeat(split), range(count))
             ids = list(tqdm(scenes_drawn, "Drawing scenes", total=count, unit="scene", leave=False))
         (partial / "ImageSets/Segmentation/val.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
         partial.chmod(0o755)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
+from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 import cv2
@@ -66,7 +67,8 @@ class View(NamedTuple):
 
 def draw_scenes(count: int, start: int = 0, workers: int = 2) -> list[Scene]:
     """The first training scenes, drawn by several processes."""
-    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    # Not forked: a child may inherit locks of OpenCV or torch that nobody opens.
+    with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
         return list(pool.map(draw_scene, repeat("train"), range(start, start + count), chunksize=50))
 
 
