@@ -6,9 +6,8 @@ sentences.
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
-from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 import cv2
@@ -65,11 +64,11 @@ class View(NamedTuple):
     caption: str
 
 
-def draw_scenes(count: int, start: int = 0, workers: int = 2) -> list[Scene]:
-    """The first training scenes, drawn by several processes."""
-    # Not forked: a child may inherit locks of OpenCV or torch that nobody opens.
-    with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
-        return list(pool.map(draw_scene, repeat("train"), range(start, start + count), chunksize=50))
+def draw_scenes(count: int) -> list[Scene]:
+    """The first training scenes."""
+    with ThreadPoolExecutor() as pool:
+        drawn = pool.map(draw_scene, repeat("train"), range(count))
+        return list(tqdm(drawn, "Drawing scenes", total=count, unit="scene"))
 
 
 def cut_view(rng: np.random.Generator, scene: Scene) -> View:
