@@ -154,21 +154,21 @@ def paired_bootstrap(
 
 
 def class_changes(a: ImageTable, b: ImageTable, classes: Sequence[str]) -> list[ClassChange]:
-    """IoU of every class that has one in both runs, the largest change first."""
+    """IoU of every class where both runs have one and they differ, the largest change first."""
     first, second = (region_scores(t.hits.sum(0), t.true.sum(0), t.predicted.sum(0))["IoU"] for t in (a, b))
     changes = [ClassChange(name, float(first[i]), float(second[i])) for i, name in enumerate(classes)]
-    return _largest_first([change for change in changes if change.a == change.a and change.b == change.b])
+    return _largest_first([change for change in changes if not np.isnan(change.a + change.b)])
 
 
 def image_changes(a: ImageTable, b: ImageTable, metric: str = "mIoU") -> list[ImageChange]:
-    """A score of every image that has it in both runs, the largest change first."""
+    """A score of every image where both runs have one and they differ, the largest change first."""
     first, second = a.image_scores()[metric], b.image_scores()[metric]
     present = np.flatnonzero(~np.isnan(first) & ~np.isnan(second))
     return _largest_first([ImageChange(a.ids[i], float(first[i]), float(second[i])) for i in present])
 
 
 def _largest_first(changes: list[Any]) -> list[Any]:
-    return sorted(changes, key=lambda change: -abs(change.b - change.a))
+    return sorted((change for change in changes if change.a != change.b), key=lambda change: -abs(change.b - change.a))
 
 
 def _draws(images: int, resamples: int, seed: int) -> Iterator[Floats]:
