@@ -115,7 +115,7 @@ def test_compare_what_cannot_be_compared(capsys):
     make_run(Path("a"))
     make_run(Path("b"), benchmark="Other")
     make_run(Path("c"), recorded=0)
-    make_run(Path("d"))
+    make_run(Path("d"), seed=1)
     assert "run of Fake" in fails(capsys, "compare", "a", "b")
     assert "none of them are the same" in fails(capsys, "compare", "a", "c")
     assert "does not exist" in fails(capsys, "compare", "a", "nowhere")
