@@ -84,6 +84,13 @@ class SegmentationModule(LightningModule):
     def setup(self, stage: str) -> None:
         """Refuse a window that leaves gaps, and find out which images are still to be segmented."""
         check_sliding_window(*window_of(self.options, self.datamodule.protocol))
+        precision = str(self.trainer.precision)
+        if precision != "32-true" and not precision.endswith("-mixed"):
+            msg = (
+                f"--trainer.precision {precision} would round the weights and the logits, too, which changes labels by "
+                "percent. Use 32-true, bf16-mixed or 16-mixed."
+            )
+            raise ConfigError(msg)
         self.recording = Recording(self._run_folder(), self.global_rank)
         self.datamodule.remaining = self._on_first(self._remaining)
 

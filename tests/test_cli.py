@@ -291,6 +291,12 @@ def test_refiners(options, capsys):
 # Bad input
 
 
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_precisions_that_would_change_labels_are_refused(precision, options, capsys):
+    base = ["test", "--config", "baseline.yaml", "--data", "VOC21", *options]
+    assert "bf16-mixed" in fails(capsys, *base, f"--trainer.precision={precision}")
+
+
 def test_config_not_found_lists_the_shipped(capsys):
     assert "baseline.yaml" in fails(capsys, "test", "--config", "phase9.yaml")
 
