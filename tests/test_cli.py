@@ -75,7 +75,13 @@ def all_data(tmp_path_factory):
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_every_shipped_config_runs(config, options, all_data, tmp_path, capsys):
+def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_path, capsys):
+    if config.startswith("demo"):  # with the networks that come with it
+        base = [] if config == "demo.yaml" else ["--config", "demo.yaml"]
+        small = [f"--data.root={demo_scenes}", "--data.num_samples=1", "--data.num_workers=0"]
+        run("test", *base, "--config", config, *small, "--trainer.accelerator=cpu", "--trainer.devices=1")
+        assert "mIoU" in capsys.readouterr().out
+        return
     torch.save(load_loftup(None, dim=16).state_dict(), tmp_path / "loftup.bin")
     base = [] if config == "baseline.yaml" else ["--config", "baseline.yaml"]
     own = [f"--data.root={all_data}", f"--model.loftup_weights={tmp_path / 'loftup.bin'}"]
