@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from measuring import compare, parser
 
-from sclip_lightning.clip.loading import load_clip
-from sclip_lightning.clip.tower import VisionTower
-from sclip_lightning.head import Head
-from sclip_lightning.loftup import LogitUpsampler, load_loftup
-from sclip_lightning.sliding_window import SlidingWindowSegmentor
+from sclip_lightning.model.head import Head
+from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
+from sclip_lightning.towers.checkpoints import load_clip
+from sclip_lightning.towers.clip import VisionTower
+from sclip_lightning.upsampling import LogitUpsampler, load_loftup
 
 
 def main() -> None:

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from measuring import compare, parser
 
-from sclip_lightning.clip.loading import load_clip
-from sclip_lightning.clip.tower import VisionTower
-from sclip_lightning.head import Head
+from sclip_lightning.decoding.feedback import SemanticFeedback, patch_affinity, patch_labels
+from sclip_lightning.decoding.residual import ResidualAttention
+from sclip_lightning.model.head import Head
+from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.refine.pamr import pamr_weights
-from sclip_lightning.resclip.feedback import SemanticFeedback, patch_affinity, patch_labels
-from sclip_lightning.resclip.residual import ResidualAttention
-from sclip_lightning.sliding_window import SlidingWindowSegmentor
-from sclip_lightning.windows import cut_windows, window_grid
+from sclip_lightning.towers.checkpoints import load_clip
+from sclip_lightning.towers.clip import VisionTower
+from sclip_lightning.windows.grid import cut_windows, window_grid
 
 
 def main() -> None:

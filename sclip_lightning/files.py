@@ -1,4 +1,4 @@
-"""Writing files so that a reader finds the old content or the new, never half of it."""
+"""Writing files so that a reader finds the old content or the new, never half of it; and where files lie."""
 
 import os
 import tempfile
@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing", "write_text"]
+__all__ = ["DEMO", "DEMO_NETWORKS", "cache_folder", "replacing", "write_text"]
+
+#: Name that stands for the networks that come with the package, wherever weights or an architecture are named ...
+DEMO = "demo"
+#: ... and the folder with their files: open_clip's two for CLIP, and ``loftup.safetensors``.
+DEMO_NETWORKS = Path(__file__).parent / "demo" / "networks"
 
 
 @contextmanager
@@ -32,3 +37,10 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def cache_folder() -> Path:
+    """Where files are kept that can be made again: ``$SCLIP_CACHE``, else ``sclip_lightning`` in the user's cache."""
+    if "SCLIP_CACHE" in os.environ:
+        return Path(os.environ["SCLIP_CACHE"]).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "sclip_lightning"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from sclip_lightning.drawing import draw_overlay, label_image
+from sclip_lightning.pictures.drawing import draw_overlay, label_image
 
 __all__ = ["Prediction"]
 

@@ -8,18 +8,18 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from sclip_lightning.assembly import build_segmentor, build_tower, build_upsampler, window_of
-from sclip_lightning.cache import cache_folder
-from sclip_lightning.clip.loading import load_clip
-from sclip_lightning.clip.text import build_text_bank, resolve_templates
-from sclip_lightning.data.transforms import LONG_SIDE, image_pipeline, rescaled_size
+from sclip_lightning.data.reading.images import ImageInput, to_rgb
+from sclip_lightning.data.reading.transforms import LONG_SIDE, image_pipeline, rescaled_size
 from sclip_lightning.errors import ConfigError, DataError
-from sclip_lightning.images import ImageInput, to_rgb
-from sclip_lightning.options import SegmentorOptions
+from sclip_lightning.files import cache_folder
+from sclip_lightning.model.assembly import build_segmentor, build_tower, build_upsampler, window_of
+from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.prediction import Prediction
-from sclip_lightning.sliding_window import SlidingWindowSegmentor
+from sclip_lightning.towers.checkpoints import load_clip
+from sclip_lightning.towers.text import build_text_bank, resolve_templates
 from sclip_lightning.vocabulary import Classes, Vocabulary
-from sclip_lightning.windows import check_sliding_window
+from sclip_lightning.windows.grid import check_sliding_window
 
 __all__ = ["Precision", "Segmentor", "check_options"]
 
@@ -90,7 +90,7 @@ class Segmentor:
             short_side: See :class:`Segmentor`.
             device: See :class:`Segmentor`.
             precision: See :class:`Segmentor`.
-            options: Any of :class:`~sclip_lightning.options.SegmentorOptions`, such as ``attention="naclip"``,
+            options: Any of :class:`~sclip_lightning.model.options.SegmentorOptions`, such as ``attention="naclip"``,
                 ``rcs=True`` or ``refiners=[DenseCRF()]``: what the command line calls ``--model.*``.
 
         Raises:
@@ -112,7 +112,7 @@ class Segmentor:
 
         Args:
             image: A path, a PIL image, a numpy array [H, W, 3] uint8 or a tensor [3, H, W] uint8, all RGB; see
-                :func:`~sclip_lightning.images.to_rgb`.
+                :func:`~sclip_lightning.data.reading.images.to_rgb`.
             classes: A text such as ``"cat, grass=lawn|meadow, sky"``, a list of names, or a mapping from name to
                 synonyms; see :meth:`Vocabulary.parse`. Their embeddings are kept in memory and on disk.
             background: Add a class 0 for whatever is none of the classes; see :meth:`Vocabulary.with_background`.

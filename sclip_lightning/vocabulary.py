@@ -16,7 +16,7 @@ from sclip_lightning.data.benchmark import (
     read_class_file,
 )
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.palette import BACKGROUND_COLOUR, distinct_colours
+from sclip_lightning.pictures.palette import BACKGROUND_COLOUR, distinct_colours
 
 __all__ = ["BACKGROUND", "Classes", "Vocabulary"]
 

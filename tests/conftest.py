@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sclip_lightning.data.demo import write_scenes
+from sclip_lightning.demo.benchmark import write_scenes
 from tests.tiny_clip import resclip_golden as load_resclip_golden
 from tests.tiny_clip import sclip_golden as load_sclip_golden
 from tests.tiny_clip import write_tiny_clip

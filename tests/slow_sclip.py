@@ -3,7 +3,7 @@
 import time
 
 from sclip_lightning.cli import main
-from sclip_lightning.module import SegmentationModule
+from sclip_lightning.engine.module import SegmentationModule
 
 SECONDS = 0.3
 

@@ -15,9 +15,9 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sclip_lightning.cli import main
-from sclip_lightning.configs import find_config, shipped_configs
+from sclip_lightning.commands.parsing.configs import find_config, shipped_configs
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.loftup import load_loftup
+from sclip_lightning.upsampling import load_loftup
 from tests.fake_data import write_all, write_coco_stuff, write_voc
 
 CONFIGS = sorted(str(path.relative_to(shipped_configs())) for path in shipped_configs().rglob("*.yaml"))
@@ -381,7 +381,7 @@ def test_help_and_version_are_light():
 
 @pytest.mark.parametrize("argument", ["--help", "--print_config"])
 def test_asking_loads_no_weights(argument, monkeypatch, capsys):
-    monkeypatch.setattr("sclip_lightning.module.load_clip", lambda *_: pytest.fail("loaded weights"))
+    monkeypatch.setattr("sclip_lightning.engine.module.load_clip", lambda *_: pytest.fail("loaded weights"))
     with pytest.raises(SystemExit) as ending:
         run("test", "--config", "baseline.yaml", argument)
     assert ending.value.code == 0

@@ -11,10 +11,10 @@ from PIL import Image
 import sclip_lightning.segmentor
 from sclip_lightning import Segmentor
 from sclip_lightning.data import VOC21
+from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.errors import ConfigError, DataError
-from sclip_lightning.loftup import load_loftup
-from sclip_lightning.module import SegmentationModule
 from sclip_lightning.refine import PAMR, DenseCRF
+from sclip_lightning.upsampling import load_loftup
 from sclip_lightning.vocabulary import Vocabulary
 from tests.fake_data import write_voc
 

@@ -6,16 +6,16 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
-from sclip_lightning.ablation import Row, ablation_rows
 from sclip_lightning.commands.test import TestCLI, is_first, run_cli
-from sclip_lightning.comparison import ImageTable, paired_bootstrap, tabulate
-from sclip_lightning.environment import reset_peak_memory
+from sclip_lightning.engine.environment import reset_peak_memory
+from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.files import write_text
-from sclip_lightning.module import SegmentationModule
+from sclip_lightning.model.ablation import Row, ablation_rows
 from sclip_lightning.records import load_records
-from sclip_lightning.report import Results
-from sclip_lightning.run import Run
-from sclip_lightning.tables import render
+from sclip_lightning.records.run import Run
+from sclip_lightning.reports.comparison import ImageTable, paired_bootstrap, tabulate
+from sclip_lightning.reports.results import Results
+from sclip_lightning.reports.tables import render
 
 __all__ = ["AblationCLI", "run_ablate"]
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
-from sclip_lightning.configs import resolve_arguments, section_names
-from sclip_lightning.data import Benchmark, SegmentationDataModule
-from sclip_lightning.data.inspection import Inspection, inspect_samples
-from sclip_lightning.data.layout import Listing
-from sclip_lightning.data.masks import IGNORE_INDEX
+from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
+from sclip_lightning.commands.parsing.configs import resolve_arguments, section_names
+from sclip_lightning.data.benchmark import Benchmark
+from sclip_lightning.data.reading.inspection import Inspection, inspect_samples
+from sclip_lightning.data.reading.layout import Listing
+from sclip_lightning.data.reading.masks import IGNORE_INDEX
 from sclip_lightning.errors import ConfigError, DataError
 
 __all__ = ["check_data", "run_check_data"]

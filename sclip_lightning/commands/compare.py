@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from sclip_lightning.commands.report import read_run
-from sclip_lightning.comparison import (
+from sclip_lightning.errors import ConfigError
+from sclip_lightning.records import Records, load_records
+from sclip_lightning.records.run import Run
+from sclip_lightning.reports.comparison import (
     Difference,
     class_changes,
     image_changes,
     paired_bootstrap,
     tabulate,
 )
-from sclip_lightning.errors import ConfigError
-from sclip_lightning.records import Records, load_records
-from sclip_lightning.run import Run
-from sclip_lightning.tables import FORMATS, render
+from sclip_lightning.reports.tables import FORMATS, render
 
 __all__ = ["run_compare"]
 
@@ -68,7 +68,7 @@ def run_compare(arguments: Sequence[str]) -> None:
     }
     _write(sections, options.format, remarks)
     if options.panels is not None:
-        from sclip_lightning.commands.compare_panels import write_panels  # imports torch
+        from sclip_lightning.commands.parsing.compare_panels import write_panels  # imports torch
 
         written = write_panels(folders, [change.id for change in images], Path(options.panels).expanduser())
         if options.format == "table":

@@ -11,17 +11,17 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
 from tqdm import tqdm
 
-import sclip_lightning.data
-from sclip_lightning.configs import resolve_arguments
+from sclip_lightning.commands.parsing.benchmarks import published_benchmarks
+from sclip_lightning.commands.parsing.configs import resolve_arguments
 from sclip_lightning.data.benchmark import ProtocolName, read_class_file
-from sclip_lightning.environment import describe_environment
+from sclip_lightning.data.reading.images import ImageFile, check_images, find_images
+from sclip_lightning.engine.environment import describe_environment
 from sclip_lightning.errors import ConfigError, DataError, message_of
-from sclip_lightning.images import ImageFile, check_images, find_images
-from sclip_lightning.options import SegmentorOptions
-from sclip_lightning.protocol import describe_segmentor
-from sclip_lightning.run_folder import new_run_folder
+from sclip_lightning.model.description import describe_segmentor
+from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.records.run_folder import new_run_folder
+from sclip_lightning.reports.shares import ShareTable
 from sclip_lightning.segmentor import Precision, Segmentor, check_options
-from sclip_lightning.shares import ShareTable
 from sclip_lightning.vocabulary import Vocabulary
 
 __all__ = ["find_vocabulary", "run_predict"]
@@ -89,13 +89,13 @@ def find_vocabulary(
     if not isinstance(classes, str) or "," in classes:
         return Vocabulary.parse(classes, background)
     if not Path(classes).expanduser().is_file():
-        for benchmark in _benchmarks():
+        for benchmark in published_benchmarks():
             if classes.casefold() in (benchmark.name.casefold(), benchmark.class_file.casefold()):
                 vocabulary = Vocabulary.of(benchmark, protocol)
                 return vocabulary.with_background() if background else vocabulary
         if not classes.endswith(".txt"):
             return Vocabulary.parse(classes, background)
-        names = ", ".join(benchmark.name for benchmark in _benchmarks())
+        names = ", ".join(benchmark.name for benchmark in published_benchmarks())
         msg = (
             f"There is no class file {classes} (--classes), seen from {Path.cwd()}. Give the path of a text file with "
             f"one class per line, synonyms split by commas, the name of a benchmark ({names}), or the names themselves."
@@ -167,11 +167,6 @@ def _build_parser() -> ArgumentParser:
     )
     parser.add_class_arguments(SegmentorOptions, "model")
     return parser
-
-
-def _benchmarks() -> list[sclip_lightning.data.Benchmark]:
-    modules = [getattr(sclip_lightning.data, name) for name in sclip_lightning.data.__all__]
-    return [module.published for module in modules if hasattr(module, "published")]
 
 
 def _predict_all(

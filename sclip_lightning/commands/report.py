@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sclip_lightning.comparison import tabulate
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.records import load_records
-from sclip_lightning.report import RESULTS, Results, results_of
-from sclip_lightning.run import FILE, Run
-from sclip_lightning.tables import FORMATS, render
+from sclip_lightning.records.run import FILE, Run
+from sclip_lightning.reports.comparison import tabulate
+from sclip_lightning.reports.results import RESULTS, Results, results_of
+from sclip_lightning.reports.tables import FORMATS, render
 
 __all__ = ["read_results", "read_run", "run_report"]
 

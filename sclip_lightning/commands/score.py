@@ -10,18 +10,18 @@ from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-d
 from lightning.pytorch.loggers import TensorBoardLogger
 from tqdm import tqdm
 
-from sclip_lightning.callbacks.tensorboard import write_results
-from sclip_lightning.configs import resolve_arguments
-from sclip_lightning.data import SegmentationDataModule
-from sclip_lightning.data.layout import expand, list_files
-from sclip_lightning.data.masks import LabelMap, read_mask
-from sclip_lightning.environment import describe_environment, peak_memory
+from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
+from sclip_lightning.commands.parsing.configs import resolve_arguments
+from sclip_lightning.data.reading.layout import expand, list_files
+from sclip_lightning.data.reading.masks import LabelMap, read_mask
+from sclip_lightning.engine.callbacks.tensorboard import write_results
+from sclip_lightning.engine.environment import describe_environment, peak_memory
+from sclip_lightning.engine.evaluation import Evaluation, check_agreement, notes_on
 from sclip_lightning.errors import DataError
-from sclip_lightning.evaluation import Evaluation, check_agreement, notes_on
 from sclip_lightning.records import ImageRecord, Records, RecordWriter
-from sclip_lightning.report import results_of
-from sclip_lightning.run import Run, Session
-from sclip_lightning.run_folder import new_run_folder
+from sclip_lightning.records.run import Run, Session
+from sclip_lightning.records.run_folder import new_run_folder
+from sclip_lightning.reports.results import results_of
 
 __all__ = ["run_score", "score_predictions"]
 

@@ -17,7 +17,9 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from sclip_lightning import __version__
-from sclip_lightning.callbacks import (
+from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
+from sclip_lightning.commands.parsing.configs import resolve_arguments
+from sclip_lightning.engine.callbacks import (
     ConfigWriter,
     PredictionWriter,
     RankedPanels,
@@ -25,14 +27,12 @@ from sclip_lightning.callbacks import (
     SamplePanels,
     TensorBoardReport,
 )
-from sclip_lightning.configs import resolve_arguments
-from sclip_lightning.data import SegmentationDataModule
+from sclip_lightning.engine.interruption import StopRequest
+from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.errors import RunError, SclipError, StoppedError
-from sclip_lightning.interruption import StopRequest
-from sclip_lightning.module import SegmentationModule
 from sclip_lightning.records import load_records
-from sclip_lightning.run import Run
-from sclip_lightning.run_folder import locked, open_run_folder, run_folder
+from sclip_lightning.records.run import Run
+from sclip_lightning.records.run_folder import locked, open_run_folder, run_folder
 
 __all__ = ["TestCLI", "is_first", "run_cli", "run_test"]
 

@@ -10,9 +10,9 @@ from sclip_lightning.data.benchmark import (
     protocols,
     read_label_table,
 )
-from sclip_lightning.data.datamodule import SegmentationDataModule
-from sclip_lightning.data.layout import Listing, find_paths, list_files
-from sclip_lightning.data.masks import LabelMap
+from sclip_lightning.data.reading.datamodule import SegmentationDataModule
+from sclip_lightning.data.reading.layout import Listing, find_paths, list_files
+from sclip_lightning.data.reading.masks import LabelMap
 
 __all__ = ["ADE20K"]
 

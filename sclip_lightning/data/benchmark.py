@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sclip_lightning.data.layout import expand
+from sclip_lightning.data.reading.layout import expand
 from sclip_lightning.errors import DataError
 
 __all__ = [

@@ -12,9 +12,9 @@ from sclip_lightning.data.benchmark import (
     voc_colours,
 )
 from sclip_lightning.data.coco_stuff import find_val2017
-from sclip_lightning.data.datamodule import SegmentationDataModule
-from sclip_lightning.data.layout import Listing
-from sclip_lightning.data.masks import IGNORE_INDEX, LabelMap
+from sclip_lightning.data.reading.datamodule import SegmentationDataModule
+from sclip_lightning.data.reading.layout import Listing
+from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
 
 __all__ = ["COCOObject"]
 

@@ -10,9 +10,9 @@ from sclip_lightning.data.benchmark import (
     protocols,
     read_label_table,
 )
-from sclip_lightning.data.datamodule import SegmentationDataModule
-from sclip_lightning.data.layout import Listing, find_paths, list_files, read_ids
-from sclip_lightning.data.masks import IGNORE_INDEX, LabelMap
+from sclip_lightning.data.reading.datamodule import SegmentationDataModule
+from sclip_lightning.data.reading.layout import Listing, find_paths, list_files, read_ids
+from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
 
 __all__ = ["COCOStuff", "COCOStuff10k", "find_val2017"]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from sclip_lightning.data.benchmark import Benchmark, ClassNames, Protocol, ProtocolName, ResclipSettings, voc_colours
-from sclip_lightning.data.datamodule import SegmentationDataModule
-from sclip_lightning.data.layout import Listing, expand, list_files, read_ids
-from sclip_lightning.data.masks import IGNORE_INDEX, LabelMap
+from sclip_lightning.data.reading.datamodule import SegmentationDataModule
+from sclip_lightning.data.reading.layout import Listing, expand, list_files, read_ids
+from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
 from sclip_lightning.errors import DataError
 
 __all__ = ["ImageFolder"]

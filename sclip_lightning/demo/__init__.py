@@ -1,1 +1,1 @@
-"""A benchmark that needs nothing: drawn scenes, a small CLIP and a small LoftUp, and how these were trained."""
+"""The demo: drawn scenes as a benchmark, and the training of the small networks that come with the package."""

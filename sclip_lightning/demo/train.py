@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sclip_lightning.demo.train_clip import CONFIG, draw_scenes, train_clip
 from sclip_lightning.demo.train_loftup import train_loftup
-from sclip_lightning.demo.weights import CLIP_FOLDER, LOFTUP_FILE
+from sclip_lightning.files import DEMO_NETWORKS
 
 __all__ = ["save_networks"]
 
@@ -27,7 +27,7 @@ def save_networks(clip: nn.Module, loftup: nn.Module, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config = {"model_cfg": CONFIG, "preprocess_cfg": {}}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    for network, name in ((clip, "open_clip_model.safetensors"), (loftup, LOFTUP_FILE.name)):
+    for network, name in ((clip, "open_clip_model.safetensors"), (loftup, "loftup.safetensors")):
         save_file(_halved(network.state_dict()), folder / name)
         (folder / name).chmod(0o644)  # safetensors lets nobody else read it
 
@@ -39,7 +39,7 @@ def _halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def main() -> None:
     """Draw scenes, train CLIP, then LoftUp on it, and write both with a note on how long it took where."""
     parser = argparse.ArgumentParser(prog="python -m sclip_lightning.demo.train", description=main.__doc__)
-    parser.add_argument("--out", type=Path, default=CLIP_FOLDER, help="Folder for the networks.")
+    parser.add_argument("--out", type=Path, default=DEMO_NETWORKS, help="Folder for the networks.")
     parser.add_argument("--scenes", type=int, default=4000, help="Training scenes.")
     parser.add_argument("--clip-steps", type=int, default=3000, help="Batches of 128 views for CLIP.")
     parser.add_argument("--loftup-steps", type=int, default=500, help="Batches of 12 views for LoftUp.")

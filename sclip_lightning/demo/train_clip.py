@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sclip_lightning.data.transforms import MEAN, STD
+from sclip_lightning.data.reading.transforms import MEAN, STD
 from sclip_lightning.demo.captions import write_caption
 from sclip_lightning.demo.scenes import Region, Scene, draw_scene
 

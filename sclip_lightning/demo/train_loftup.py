@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sclip_lightning.clip.tower import VisionTower
 from sclip_lightning.demo.scenes import Scene
 from sclip_lightning.demo.train_clip import VIEW, normalised
-from sclip_lightning.loftup.network import LoftUp
+from sclip_lightning.towers.clip import VisionTower
+from sclip_lightning.upsampling.networks.loftup import LoftUp
 
 __all__ = ["train_loftup"]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sclip_lightning.refine.base import Refiner
-from sclip_lightning.refine.features import Widths, image_features
-from sclip_lightning.refine.permutohedral import PermutohedralLattice
+from sclip_lightning.refine.crf.features import Widths, image_features
+from sclip_lightning.refine.crf.permutohedral import PermutohedralLattice
+from sclip_lightning.windows.steps import Refiner
 
 __all__ = ["Bilateral", "bilateral"]
 

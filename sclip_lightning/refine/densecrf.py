@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.refine.base import Refiner
 from sclip_lightning.refine.bilateral import bilateral
-from sclip_lightning.refine.features import Widths, image_features, pixel_features
-from sclip_lightning.refine.library_crf import MISSING, is_installed, library_crf
-from sclip_lightning.refine.permutohedral import PermutohedralLattice
+from sclip_lightning.refine.crf.features import Widths, image_features, pixel_features
+from sclip_lightning.refine.crf.library_crf import MISSING, is_installed, library_crf
+from sclip_lightning.refine.crf.permutohedral import PermutohedralLattice
+from sclip_lightning.windows.steps import Refiner
 
 __all__ = ["DenseCRF", "dense_crf"]
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sclip_lightning.refine.base import Refiner
+from sclip_lightning.windows.steps import Refiner
 
 __all__ = ["PAMR", "pamr", "pamr_weights", "smooth"]
 

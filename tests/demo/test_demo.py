@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sclip_lightning.cli import main
-from sclip_lightning.data.demo import Demo, write_scenes
+from sclip_lightning.demo.benchmark import Demo, write_scenes
 from sclip_lightning.demo.scenes import CLASSES, draw_scene
 from sclip_lightning.errors import DataError
 
@@ -90,7 +90,7 @@ def test_scenes_are_written_in_the_layout_of_voc(demo_scenes):
 
 
 def test_scenes_are_drawn_at_first_use_into_the_cache(monkeypatch, tmp_path):
-    monkeypatch.setattr("sclip_lightning.data.demo.IMAGES", 2)
+    monkeypatch.setattr("sclip_lightning.demo.benchmark.IMAGES", 2)
     monkeypatch.setenv("SCLIP_CACHE", str(tmp_path / "cache"))
     demo = Demo(num_workers=0)
     demo.prepare_data()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sclip_lightning.records import ImageCounts, ImageRecord, RecordWriter
-from sclip_lightning.run import Run, Session
+from sclip_lightning.records.run import Run, Session
 
 BOUNDARIES = ["bF1@0.75pct", "bF1@3px"]
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from sclip_lightning.data import VOC20, VOC21
+from sclip_lightning.engine.evaluation import Evaluation, check_agreement
 from sclip_lightning.errors import RunError
-from sclip_lightning.evaluation import Evaluation, check_agreement
 from sclip_lightning.metrics import boundary_f1
 from sclip_lightning.records import ImageRecord, fold, sum_up
 from sclip_lightning.records.fold import FIXED_POINT

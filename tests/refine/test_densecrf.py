@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.refine import densecrf, library_crf
+from sclip_lightning.refine import densecrf
 from sclip_lightning.refine.bilateral import bilateral
+from sclip_lightning.refine.crf import library_crf
 from sclip_lightning.refine.densecrf import DenseCRF, dense_crf
 
 GOLDENS = Path(__file__).parents[1] / "goldens"

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from sclip_lightning.clip.tower import VisionTower
+from sclip_lightning.decoding.feedback import SemanticFeedback
+from sclip_lightning.decoding.residual import ResidualAttention
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.head import Head
+from sclip_lightning.model.head import Head
+from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.refine import PAMR, Bilateral, DenseCRF
 from sclip_lightning.refine.densecrf import dense_crf
 from sclip_lightning.refine.pamr import pamr
-from sclip_lightning.resclip.feedback import SemanticFeedback
-from sclip_lightning.resclip.residual import ResidualAttention
-from sclip_lightning.sliding_window import SlidingWindowSegmentor
+from sclip_lightning.towers.clip import VisionTower
 
 SIZE = (60, 80)
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sclip_lightning.clip.tower import VisionTower
-from sclip_lightning.head import Head
+from sclip_lightning.model.head import Head
+from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.refine.pamr import PAMR, pamr, pamr_weights
-from sclip_lightning.sliding_window import SlidingWindowSegmentor
+from sclip_lightning.towers.clip import VisionTower
 
 
 def plain(logits, image, iterations, dilations):

@@ -1,0 +1,170 @@
+"""What the data modules of all benchmarks share."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from sclip_lightning.data.benchmark import Benchmark, ClassNames, ProtocolName
+from sclip_lightning.data.reading.dataset import KeptSamples, Sample, SegmentationDataset
+from sclip_lightning.data.reading.layout import Listing, check_files
+from sclip_lightning.data.reading.sampler import ShardSampler
+from sclip_lightning.data.reading.transforms import image_pipeline
+from sclip_lightning.engine.interruption import ignore_interrupt
+from sclip_lightning.errors import ConfigError, DataError
+
+__all__ = ["ROOT_VARIABLE", "SegmentationDataModule"]
+
+#: Environment variable that stands in for an empty ``root``.
+ROOT_VARIABLE = "SCLIP_DATA_ROOT"
+
+
+class SegmentationDataModule(LightningDataModule, ABC):
+    """A benchmark's samples, shared among devices so that each is scored exactly once.
+
+    Nothing but the class file is read before ``setup``.
+
+    Args:
+        root: Folder of the data set, or the folder above it; relative to the working directory, ``$VAR`` and ``~`` are
+            filled in. Empty: the environment variable SCLIP_DATA_ROOT.
+        classes: Prompt names instead of the published ones: the path of a class file (one class a line, synonyms split
+            by commas), the name of a shipped one, or a list with one such line per class.
+        short_side: Pixels that the short side of an image is resized to, 0 for the native size, null for the published
+            value.
+        num_samples: Use only the first N samples of the split; null uses all.
+        batch_size: Samples per step. They may differ in size, so a batch is a list.
+        num_workers: Processes that read samples; 0 reads in the main process.
+        on_error: What to do about an image that cannot be read or scored: stop with an ``error``, or ``skip`` it and
+            say in the results that they are incomplete.
+        protocol: Whose constants count where none are given: those of the authors of SCLIP, ClearCLIP, NACLIP or
+            ResCLIP.
+
+    Attributes:
+        benchmark: Classes, prompt names and colours, the arguments applied.
+        protocol: The protocol's constants, the arguments applied.
+        dataset: The samples; only after ``setup``.
+        remaining: Indices of the samples that are still to be scored, the same on all devices; null for all.
+        kept: Samples that stay in memory from one run to the next, for several runs on the same ones; null for none.
+        split_size: Number of samples in the whole split, of which ``num_samples`` may take fewer; only after ``setup``.
+
+    Raises:
+        ConfigError: A number is out of range.
+        DataError: The class file cannot be used.
+    """
+
+    #: The benchmark as published.
+    published: ClassVar[Benchmark]
+
+    dataset: SegmentationDataset
+    split_size: int
+
+    def __init__(
+        self,
+        root: str = "",
+        classes: str | list[str] | None = None,
+        short_side: int | None = None,
+        num_samples: int | None = None,
+        batch_size: int = 1,
+        num_workers: int = 2,
+        protocol: ProtocolName = "sclip",
+        on_error: Literal["error", "skip"] = "error",
+    ) -> None:
+        super().__init__()
+        _check_minimum("short_side", short_side, 0)
+        _check_minimum("num_samples", num_samples, 1)
+        _check_minimum("batch_size", batch_size, 1)
+        _check_minimum("num_workers", num_workers, 0)
+        self.root = root
+        self.num_samples = num_samples
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.on_error = on_error
+        self.remaining: Sequence[int] | None = None
+        self.kept: dict[int, Sample] | None = None
+        self.benchmark = self.describe(classes)
+        published = self.benchmark.protocols[protocol]
+        if classes is None and published.class_file is not None:
+            self.benchmark = self.describe(published.class_file)
+        self.protocol = replace(published, short_side=published.short_side if short_side is None else short_side)
+
+    def describe(self, classes: str | list[str] | None) -> Benchmark:
+        """The benchmark as published, with the prompt names given instead of the published ones."""
+        return self.published if classes is None else replace(self.published, prompts=ClassNames.load(classes))
+
+    @abstractmethod
+    def find_files(self, root: str) -> Listing:
+        """Find the split on disk.
+
+        Args:
+            root: The data set's folder or the one above it.
+
+        Raises:
+            DataError: Folders or lists are missing.
+        """
+
+    def listing(self) -> Listing:
+        """Find the split below the root that is given.
+
+        Raises:
+            DataError: The root is not given, or folders or lists are missing in it.
+        """
+        root = self.root or os.environ.get(ROOT_VARIABLE)
+        if not root:
+            msg = (
+                f"No folder is given for {self.benchmark.name}: --data.root and the environment variable "
+                f"{ROOT_VARIABLE} are both empty. Set one of them to the data set's folder."
+            )
+            raise DataError(msg)
+        return self.find_files(root)
+
+    def setup(self, stage: str) -> None:
+        """Find the samples and check their files, before any of them is segmented.
+
+        Raises:
+            DataError: The root is not given, or something in it is missing, unreadable or not as expected.
+        """
+        listing = self.listing()
+        if problems := listing.problems():
+            raise DataError(problems[0])
+        files = listing.samples()
+        self.split_size = len(files)
+        if self.benchmark.images not in (None, len(files)):
+            note = f"The split has {len(files)} images here, but {self.benchmark.images} as published."
+            self.benchmark = replace(self.benchmark, notes=tuple(dict.fromkeys((*self.benchmark.notes, note))))
+        files = files[: self.num_samples]
+        if self.on_error == "error":
+            check_files(files)
+        pipeline = image_pipeline(self.protocol.short_side)
+        self.dataset = SegmentationDataset(files, pipeline, listing.label_map, skip_errors=self.on_error == "skip")
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """The samples of this rank; a batch is a list of them."""
+        self._shard = self._sampler()
+        return DataLoader(
+            self.dataset if self.kept is None else KeptSamples(self.dataset, self.kept),
+            batch_size=self.batch_size,
+            sampler=self._shard,
+            num_workers=self.num_workers if self.kept is None else 0,  # a worker would keep them for itself
+            collate_fn=list,
+            worker_init_fn=ignore_interrupt,
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+        )
+
+    def owns(self, index: int) -> bool:
+        """Whether this rank scores a sample of ``test_dataloader``; it may get one that it does not own."""
+        return self._shard.owns(index)
+
+    def _sampler(self) -> ShardSampler:
+        if self.trainer is None:
+            return ShardSampler(self.dataset, remaining=self.remaining)
+        return ShardSampler(self.dataset, self.trainer.world_size, self.trainer.global_rank, self.remaining)
+
+
+def _check_minimum(option: str, value: int | None, minimum: int) -> None:
+    if value is not None and value < minimum:
+        msg = f"--data.{option} is {value}, but must be at least {minimum}. Give another number."
+        raise ConfigError(msg)

@@ -1,0 +1,127 @@
+"""Images with their ground truth, ready for the segmentor."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sclip_lightning.data.reading.layout import SampleFiles, check_same_size
+from sclip_lightning.data.reading.masks import LabelMap, read_image, read_mask
+from sclip_lightning.errors import DataError
+
+__all__ = ["KeptSamples", "Sample", "SegmentationDataset"]
+
+
+class Sample(TypedDict):
+    """One image with its ground truth.
+
+    Attributes:
+        index: Position in the data set.
+        id: File name of the image without suffix.
+        image: [3, h, w] float32, resized and normalised.
+        rgb: [3, H, W] uint8, the image at its native size.
+        mask: [H, W] uint8 train ids at native size, 255 where nothing is scored.
+        error: Why the sample cannot be read, its tensors then being empty; None if it can.
+    """
+
+    index: int
+    id: str
+    image: Tensor
+    rgb: Tensor
+    mask: Tensor
+    error: str | None
+
+
+class SegmentationDataset(Dataset[Sample]):
+    """Reads samples from disk.
+
+    Args:
+        files: The samples, in order.
+        pipeline: Called as ``pipeline(image=rgb)["image"]`` with [H, W, 3] uint8; see ``image_pipeline``.
+        label_map: Turns stored mask values into train ids.
+        skip_errors: Return a sample that cannot be read with its ``error``, rather than raise it.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[SampleFiles],
+        pipeline: Callable[..., dict[str, Any]],
+        label_map: LabelMap,
+        skip_errors: bool = False,
+    ) -> None:
+        self.files = files
+        self.pipeline = pipeline
+        self.label_map = label_map
+        self.skip_errors = skip_errors
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one sample.
+
+        Raises:
+            DataError: A file is unreadable, the sizes differ, or the mask stores a label outside the table.
+        """
+        try:
+            return self._read(index)
+        except DataError as error:
+            if not self.skip_errors:
+                raise
+            nothing = torch.zeros(0)
+            id_ = self.files[index].id
+            return Sample(index=index, id=id_, image=nothing, rgb=nothing, mask=nothing, error=str(error))
+
+    def _read(self, index: int) -> Sample:
+        files = self.files[index]
+        rgb = read_image(files.image)
+        mask = self.target(index)
+        check_same_size(files, rgb.shape[:2], mask.shape)
+        return Sample(
+            index=index,
+            id=files.id,
+            image=self.pipeline(image=rgb)["image"],
+            rgb=torch.from_numpy(rgb).permute(2, 0, 1),
+            mask=torch.from_numpy(mask),
+            error=None,
+        )
+
+    def target(self, index: int) -> npt.NDArray[np.uint8]:
+        """Read the ground truth of one sample alone, [H, W] uint8; errors as for the whole sample."""
+        path = self.files[index].mask
+        return self.label_map(read_mask(path), path)
+
+
+class KeptSamples(Dataset[Sample]):
+    """Keeps samples in memory once they were read, up to a limit; the others are read again each time.
+
+    Args:
+        dataset: Where samples are read. It is the same data set, whatever else changes between two readings.
+        kept: Samples by index, which this fills.
+        limit: Bytes that kept samples may take.
+    """
+
+    def __init__(self, dataset: SegmentationDataset, kept: dict[int, Sample], limit: int = 2**30) -> None:
+        self.dataset = dataset
+        self.kept = kept
+        self.limit = limit
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample, read unless it is kept; errors as when it is read."""
+        sample = self.kept.get(index)
+        if sample is None:
+            sample = self.dataset[index]
+            if sum(map(_bytes, self.kept.values())) + _bytes(sample) <= self.limit:
+                self.kept[index] = sample
+        return sample
+
+
+def _bytes(sample: Sample) -> int:
+    return sample["image"].nbytes + sample["rgb"].nbytes + sample["mask"].nbytes

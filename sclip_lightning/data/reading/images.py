@@ -1,0 +1,208 @@
+"""The user's own images: finding files, and reading whatever holds an image into RGB.
+
+Other than a benchmark's, these images are turned as their EXIF orientation says, as every viewer shows them.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+from torch import Tensor, uint8
+
+from sclip_lightning.data.reading.layout import HEADER_THREADS, expand
+from sclip_lightning.errors import DataError
+
+__all__ = ["SUFFIXES", "ImageFile", "ImageInput", "check_images", "find_images", "to_rgb"]
+
+#: What an image can be given as; see :func:`to_rgb`.
+ImageInput = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
+
+#: Files with these suffixes, in any case, are taken from folders; a file named by itself may have any.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+#: Files whose presence marks a folder that ``sclip predict`` wrote.
+_MARKS = ("shares.csv", "labels")
+
+
+class ImageFile(NamedTuple):
+    """An image to segment.
+
+    Attributes:
+        path: Where it lies.
+        name: What its results are called, without suffix: its path below the folder that was given. No two images share
+            a name, whatever the case of letters.
+    """
+
+    path: Path
+    name: str
+
+
+def find_images(paths: Sequence[str | Path], recursive: bool = False) -> list[ImageFile]:
+    """List images, each once, in the order given; those of a folder by name.
+
+    Args:
+        paths: Files and folders. Hidden files, and folders that ``sclip predict`` wrote, are passed over.
+        recursive: Look into subfolders, too.
+
+    Raises:
+        DataError: A path does not exist, or there are no images.
+    """
+    found: dict[Path, str] = {}
+    for path in map(expand, paths):
+        if path.is_dir():
+            for file in _walk(path, recursive):
+                found.setdefault(file.absolute(), file.relative_to(path).with_suffix("").as_posix())
+        elif path.is_file():
+            found.setdefault(path.absolute(), path.stem)
+        else:
+            msg = f"There is no image or folder {path} (--images), seen from {Path.cwd()}. Give paths that exist."
+            raise DataError(msg)
+    if not found:
+        deeper = "" if recursive else " Subfolders were left out; --recursive takes them in."
+        msg = f"There are no images in {', '.join(map(str, paths)) or '(nothing)'} (--images): expected files that end "
+        msg += f"in {', '.join(SUFFIXES)}.{deeper}"
+        raise DataError(msg)
+    return [ImageFile(path, name) for path, name in zip(found, _distinct(list(found.values())), strict=True)]
+
+
+def check_images(files: Sequence[ImageFile]) -> None:
+    """Read the headers of all files, so that one that holds no image is found before the first is segmented.
+
+    Raises:
+        DataError: For the first such file, with the number of others.
+    """
+    with ThreadPoolExecutor(HEADER_THREADS) as pool:
+        problems = [problem for problem in pool.map(_header_problem, files) if problem]
+    if problems:
+        others = f" {len(problems) - 1} more files have problems of this kind." if len(problems) > 1 else ""
+        raise DataError(f"{problems[0]}{others}")
+
+
+def to_rgb(image: ImageInput | object) -> npt.NDArray[np.uint8]:
+    """Turn an image into [H, W, 3] uint8 RGB.
+
+    Args:
+        image: One of
+
+            - the path of an image file, or a PIL image of any mode but floating point: turned as its EXIF orientation
+              says, transparent parts on white, 16 bit reduced to 8, the first of several frames;
+            - a numpy array [H, W, 3] uint8, RGB;
+            - a tensor [3, H, W] uint8, RGB, on any device.
+
+    Raises:
+        DataError: The file is missing, unreadable or no image, or the image is none of the above.
+    """
+    if isinstance(image, str | Path):
+        path = expand(image)
+        with _opened(path) as opened:
+            return _decode(opened, str(path))
+    if isinstance(image, Image.Image):
+        return _decode(image, "The PIL image")
+    if isinstance(image, Tensor):
+        if image.dtype != uint8 or image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
+            msg = (
+                f"The tensor is {tuple(image.shape)} {image.dtype}, expected [3, H, W] torch.uint8 in RGB order and "
+                f"0..255.{_hint(str(image.dtype), tuple(image.shape), channels=0)}"
+            )
+            raise DataError(msg)
+        return np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            msg = (
+                f"The array is {image.shape} {image.dtype}, expected [H, W, 3] uint8 in RGB order and 0..255."
+                f"{_hint(str(image.dtype), image.shape, channels=2)}"
+            )
+            raise DataError(msg)
+        return np.array(image)  # a copy: the caller may go on to write into its own
+    msg = (
+        f"An image cannot be a {type(image).__name__}: give a path, a PIL image, a numpy array [H, W, 3] uint8 or a "
+        "tensor [3, H, W] uint8."
+    )
+    raise DataError(msg)
+
+
+def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
+    for where, folders, files in os.walk(folder):
+        place = Path(where)
+        if all((place / mark).exists() for mark in _MARKS):
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and name.lower().endswith(SUFFIXES):
+                yield place / name
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Append -2, -3, ... to names that came before; case does not tell files apart on every system."""
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate.casefold() in taken:
+            number += 1
+            candidate = f"{name}-{number}"
+        taken.add(candidate.casefold())
+        result.append(candidate)
+    return result
+
+
+def _header_problem(file: ImageFile) -> str | None:
+    try:
+        with _opened(file.path):
+            return None
+    except DataError as error:
+        return str(error)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image file; whatever Pillow fails on, at once or while decoding, becomes a DataError."""
+    try:
+        with Image.open(path) as image:
+            yield image
+    except FileNotFoundError as error:
+        msg = f"There is no image {path}, seen from {Path.cwd()}. Give the path of an image file."
+        raise DataError(msg) from error
+    # Pillow raises SyntaxError for some broken PNGs, and DecompressionBombError is an Exception of its own.
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())
+        msg = f"{path} cannot be read as an image ({reason}). Convert it to JPEG or PNG, or leave it out."
+        raise DataError(msg) from error
+
+
+def _decode(image: Image.Image, source: str) -> npt.NDArray[np.uint8]:
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # "I;16" and relatives; older releases of Pillow open 16 bit files as "I"
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            msg = f"{source} holds values {values.min()}..{values.max()}, expected 0..65535. Convert it to 8 bit."
+            raise DataError(msg)
+        grey = ((values + 128) // 257).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode == "F":
+        msg = f"{source} holds floating-point values, whose range is not known. Convert it to 8 bit."
+        raise DataError(msg)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.array(image.convert("RGB"))
+
+
+def _hint(dtype: str, shape: tuple[int, ...], channels: int) -> str:
+    """What is probably the matter with an array."""
+    if "float" in dtype:
+        return " Scale it to 0..255, round it and convert it to uint8."
+    if len(shape) == 4:
+        return " Give one image at a time."
+    if len(shape) == 3 and shape[channels] != 3 and shape[2 - channels] == 3:
+        return " Move the channels to the other end."
+    if len(shape) == 2:
+        return " Repeat a grey image three times."
+    return ""

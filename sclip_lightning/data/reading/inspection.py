@@ -1,0 +1,91 @@
+"""Reading every file of a split to the end: what is wrong with it, and which classes it holds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from sclip_lightning.data.reading.layout import SampleFiles, check_same_size
+from sclip_lightning.data.reading.masks import LabelMap, read_image, read_mask
+from sclip_lightning.errors import DataError
+
+__all__ = ["Inspection", "inspect_samples"]
+
+#: Samples that a worker hands over at once.
+CHUNK = 8
+
+
+@dataclass
+class Inspection:
+    """What reading some samples brought to light.
+
+    Attributes:
+        pixels: [256] int64, pixels of each train id in all masks; 255 is what is not scored.
+        images: [256] int64, images in which each train id occurs.
+        problems: One paragraph per problem; its last sentence says what to do.
+    """
+
+    pixels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+    images: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+    problems: list[str] = field(default_factory=list)
+
+    def __iadd__(self, other: "Inspection") -> "Inspection":
+        """Add what other samples brought to light."""
+        self.pixels += other.pixels
+        self.images += other.images
+        self.problems += other.problems
+        return self
+
+
+def inspect_samples(samples: Sequence[SampleFiles], label_map: LabelMap, num_workers: int) -> Inspection:
+    """Decode images and masks to the end, under a progress bar.
+
+    Args:
+        samples: Files of the samples.
+        label_map: What the stored values mean.
+        num_workers: Processes that read; 0 reads in this one.
+    """
+    total = Inspection()
+    loader = DataLoader(_Inspector(samples, label_map), batch_size=CHUNK, num_workers=num_workers, collate_fn=list)
+    with tqdm(total=len(samples), desc="Checking", unit="image") as progress:
+        for chunk in loader:
+            for inspection in chunk:
+                total += inspection
+            progress.update(len(chunk))
+    return total
+
+
+class _Inspector(Dataset[Inspection]):
+    """Inspects one sample per index."""
+
+    def __init__(self, samples: Sequence[SampleFiles], label_map: LabelMap) -> None:
+        self.samples = samples
+        self.label_map = label_map
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Inspection:
+        files, result = self.samples[index], Inspection()
+        size = mask = None
+        try:
+            size = read_image(files.image).shape[:2]
+        except DataError as error:
+            result.problems.append(str(error))
+        try:
+            mask = read_mask(files.mask)
+            labels = self.label_map(mask, files.mask)
+        except DataError as error:
+            result.problems.append(str(error))
+        else:
+            result.pixels += np.bincount(labels.ravel(), minlength=256)
+            result.images += result.pixels > 0
+        if size is not None and mask is not None:
+            try:
+                check_same_size(files, size, mask.shape)
+            except DataError as error:
+                result.problems.append(str(error))
+        return result

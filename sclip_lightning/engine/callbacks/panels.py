@@ -1,0 +1,96 @@
+"""Pictures of a few images: what was there, what was found, what went wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
+
+from sclip_lightning.data.reading.dataset import Sample
+from sclip_lightning.engine.callbacks.image_files import ImageFiles, file_name
+from sclip_lightning.errors import ConfigError
+from sclip_lightning.files import replacing
+from sclip_lightning.pictures.drawing import draw_panel
+
+__all__ = ["SamplePanels"]
+
+
+class SamplePanels(ImageFiles):
+    """Draws image, ground truth, prediction and errors side by side, for the same images in every run.
+
+    Panels are written to ``panels/<id>.png`` in the run's folder and shown in TensorBoard under ``samples/<id>``.
+
+    Args:
+        ids: Ids of the images to draw; null takes ``count`` images spread evenly over the data set.
+        count: How many, where ``ids`` is null; 0 draws none.
+
+    Raises:
+        ConfigError: An id that the data set does not have, once the data set is known.
+    """
+
+    def __init__(self, ids: list[str] | None = None, count: int = 8) -> None:
+        self.ids = ids
+        self.count = count
+        self._chosen: list[str] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Choose the images."""
+        super().setup(trainer, pl_module, stage)
+        known = [files.id for files in trainer.datamodule.dataset.files]  # type: ignore[attr-defined]
+        if self.ids is not None:
+            unknown = sorted(set(self.ids) - set(known))
+            if unknown:
+                msg = (
+                    f"--panels.ids names images that are not in the data set: {', '.join(unknown[:5])}. Its "
+                    f"{len(known)} ids look like {known[0]!r}."
+                )
+                raise ConfigError(msg)
+            self._chosen = self.ids
+        else:
+            count = min(self.count, len(known))
+            self._chosen = [known[i * len(known) // count] for i in range(count)]
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: list[Sample],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw the chosen images of this batch, on whichever rank has them."""
+        if self.folder is None:
+            return
+        benchmark = trainer.datamodule.benchmark  # type: ignore[attr-defined]
+        for sample in batch:
+            if sample["id"] in self._chosen and sample["id"] in outputs:
+                panel = draw_panel(
+                    sample["rgb"].permute(1, 2, 0).cpu().numpy(),
+                    sample["mask"].cpu().numpy(),
+                    outputs[sample["id"]].labels.cpu().numpy(),
+                    benchmark.palette,
+                    benchmark.classes,
+                )
+                with replacing(self._file(sample["id"])) as path:
+                    Image.fromarray(panel).save(path)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the panels of all ranks, on the first, unless an earlier session has."""
+        if pl_module.reported_before or self.folder is None:
+            return
+        if trainer.is_global_zero and isinstance(trainer.logger, TensorBoardLogger):
+            for id_ in self._chosen:
+                if self._file(id_).is_file():
+                    panel = np.asarray(Image.open(self._file(id_)))
+                    trainer.logger.experiment.add_image(f"samples/{id_}", panel, dataformats="HWC")
+
+    def wanted(self, id_: str) -> list[Path]:
+        """The panel, if the image was chosen."""
+        return [self._file(id_)] if id_ in self._chosen else []
+
+    def _file(self, id_: str) -> Path:
+        assert self.folder is not None
+        return self.folder / "panels" / file_name(id_, ".png")

@@ -1,0 +1,103 @@
+"""From merged logits to labels or probabilities.
+
+As published: ``softmax(logit_scale * logits)`` over the queries, the maximum over each class's synonyms, an optional
+area filter, arg-max, and class 0 where the maximum is below ``prob_threshold``. Softmax and maximum keep the order, so
+labels need neither: the class of the best query is the label, and only the confidence that the threshold looks at takes
+a sum of exponentials per pixel. Labels are therefore made in one pass over row blocks, or two with the area filter.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sclip_lightning.windows.merge import MergedLogits
+
+__all__ = ["Head"]
+
+
+@dataclass(frozen=True)
+class Head:
+    """Turns the logits of queries into class labels (Wang et al., ECCV 2024, and its released configurations).
+
+    Attributes:
+        logit_scale: Factor on the cosines before the softmax.
+        prob_threshold: Pixels whose highest class probability is below it become class 0; 0 switches it off.
+        area_threshold: A class other than 0 whose area is not greater than this share of the area of all classes other
+            than 0 is taken out, and its pixels are labelled anew; 0 switches it off.
+    """
+
+    logit_scale: float
+    prob_threshold: float = 0.0
+    area_threshold: float = 0.0
+
+    def labels(self, merged: MergedLogits, query_classes: Tensor) -> Tensor:
+        """Label every pixel.
+
+        Args:
+            merged: Logits of Q queries at the output size.
+            query_classes: [Q] int64, the class of each query.
+
+        Returns:
+            [H, W] int64 class labels.
+        """
+        if self.area_threshold == 0:
+            return self._label(merged, query_classes, self.prob_threshold)
+        labels = self._label(merged, query_classes, prob_threshold=0)
+        small = self._is_small(labels, int(query_classes.max()) + 1)
+        if self.prob_threshold == 0 and not small[labels].any():
+            return labels
+        return self._label(merged, query_classes, self.prob_threshold, excluded=small[query_classes])
+
+    def probabilities(self, logits: Tensor, query_classes: Tensor) -> Tensor:
+        """Probability of every class at every pixel, before area filter and threshold.
+
+        The maximum over a class's synonyms, not their sum: with synonyms the classes need not add up to 1.
+
+        Args:
+            logits: [Q, H, W] float32.
+            query_classes: [Q] int64.
+
+        Returns:
+            [C, H, W] float32 in [0, 1].
+        """
+        queries = (logits * self.logit_scale).softmax(dim=0)
+        if len(queries) == int(query_classes.max()) + 1:
+            return queries
+        classes = queries.new_zeros(int(query_classes.max()) + 1, *queries.shape[1:])
+        index = query_classes[:, None, None].expand_as(queries)
+        return classes.scatter_reduce_(0, index, queries, "amax")
+
+    def labels_from_probabilities(self, probabilities: Tensor) -> Tensor:
+        """Area filter, arg-max and threshold on [C, H, W] probabilities, as :meth:`labels` does; [H, W] int64."""
+        confidence, labels = probabilities.max(dim=0)
+        if self.area_threshold > 0:
+            small = self._is_small(labels, len(probabilities))
+            confidence, labels = probabilities.masked_fill(small[:, None, None], 0).max(dim=0)
+        return labels.masked_fill(confidence < self.prob_threshold, 0)
+
+    def _label(
+        self, merged: MergedLogits, query_classes: Tensor, prob_threshold: float, excluded: Tensor | None = None
+    ) -> Tensor:
+        labels = torch.empty(merged.output_size, dtype=torch.int64, device=merged.device)
+        for rows, block in merged:
+            best, query = block.max(dim=1)
+            top = best
+            if excluded is not None:
+                best, query = block.masked_fill(excluded[:, None], -torch.inf).max(dim=1)
+            label = query_classes[query]
+            if prob_threshold > 0:
+                # Relative to the pixel's top logit, so that no exponential overflows.
+                total = block.sub_(top[:, None]).mul_(self.logit_scale).exp_().sum(dim=1)
+                confidence = ((best - top) * self.logit_scale).exp() / total
+                label = label.masked_fill(confidence < prob_threshold, 0)
+            labels[rows] = label
+        return labels
+
+    def _is_small(self, labels: Tensor, classes: int) -> Tensor:
+        """[C] bool, the classes that the area filter takes out; class 0 never is one."""
+        area = labels.flatten().bincount(minlength=classes)
+        area[0] = 0
+        small = area <= self.area_threshold * area.sum()
+        small[0] = False
+        return small

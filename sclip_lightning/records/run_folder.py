@@ -1,0 +1,150 @@
+"""Where a run leaves its files, ``<output_dir>/<benchmark>/<name>``, and who may write there."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sclip_lightning.errors import ConfigError, RunError
+from sclip_lightning.records import run
+from sclip_lightning.records.files import FOLDER
+
+__all__ = ["clear_run", "locked", "new_run_folder", "open_run_folder", "run_folder"]
+
+#: Everything that a run writes; what else lies in its folder is not ours to delete.
+WRITTEN = (
+    run.FILE,
+    "results.json",
+    "per_class.csv",
+    "config.yaml",
+    "hparams.yaml",
+    FOLDER,
+    "panels",
+    "labels",
+    "overlays",
+    "probabilities",
+    "events.out.tfevents.*",
+)
+
+
+def run_folder(output_dir: str, benchmark: str, name: str) -> Path:
+    """The folder of a run; ``~`` is filled in."""
+    return Path(output_dir).expanduser() / benchmark / name
+
+
+def new_run_folder(output_dir: str, benchmark: str, name: str) -> Path:
+    """Choose a folder that is not there yet, and make sure, before anything is computed, that it can be written.
+
+    Args:
+        output_dir: Folder of all runs; ``~`` is filled in.
+        benchmark: Name of the benchmark.
+        name: Name of the run.
+
+    Returns:
+        The folder ``name``, or the first of ``name-2``, ``name-3``, ... that is not there yet, so that no run
+        overwrites another. Its parent exists, it itself is not made.
+
+    Raises:
+        ConfigError: Nothing can be written there.
+    """
+    folder = run_folder(output_dir, benchmark, name)
+    _check_writable(folder.parent)
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = folder.with_name(f"{name}-{number}")
+    return folder
+
+
+def open_run_folder(output_dir: str, benchmark: str, name: str, resume: bool = False, overwrite: bool = False) -> Path:
+    """Make the folder of a run, or take the one that is there, to go on with what it holds.
+
+    Args:
+        output_dir: Folder of all runs; ``~`` is filled in.
+        benchmark: Name of the benchmark.
+        name: Name of the run.
+        resume: Insist that the folder holds a run to go on with.
+        overwrite: Delete the run that the folder holds.
+
+    Raises:
+        ConfigError: Nothing can be written there, there is no run to resume, or the folder holds results of another
+            kind.
+    """
+    folder = run_folder(output_dir, benchmark, name)
+    if resume and overwrite:
+        raise ConfigError("--resume goes on with a run and --overwrite deletes it: give one of the two.")
+    started = (folder / run.FILE).is_file()
+    if resume and not started:
+        others = sorted(path.parent.name for path in folder.parent.glob(f"*/{run.FILE}"))
+        msg = (
+            f"--resume: {folder.absolute()} holds no run to go on with. Runs there: {', '.join(others) or 'none'}. "
+            "Check --name, --output_dir and --data, or leave --resume out to start one."
+        )
+        raise ConfigError(msg)
+    if not started and not overwrite and (folder / "results.json").exists():
+        msg = (
+            f"{folder.absolute()} holds results but no {run.FILE}, so they cannot be continued. Choose another --name, "
+            "or delete them with --overwrite."
+        )
+        raise ConfigError(msg)
+    _check_writable(folder)
+    if overwrite:
+        clear_run(folder)
+    return folder
+
+
+def clear_run(folder: Path) -> None:
+    """Delete what a run wrote into its folder, its description last; other files stay."""
+    for pattern in reversed(WRITTEN):
+        for path in folder.glob(pattern):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from evaluating in a folder at the same time; a killed process leaves no lock behind.
+
+    Raises:
+        RunError: Another process holds it.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl  # exists on Unix only
+
+    path = folder / FOLDER / ".lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            # A record lock: unlike flock's it is not inherited by worker processes, which outlive a killed parent.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            msg = (
+                f"Another process is evaluating in {folder.absolute()} right now. Wait for it or end it, or choose "
+                "another --name."
+            )
+            raise RunError(msg) from error
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        msg = (
+            f"Results cannot be written to {folder.absolute()} ({error.strerror}). Choose a folder you may write to "
+            "with --output_dir."
+        )
+        raise ConfigError(msg) from error

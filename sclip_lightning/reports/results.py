@@ -1,0 +1,157 @@
+"""The record of one evaluation: what was measured, under which protocol; as JSON, CSV and a table to read.
+
+Imports neither torch nor Lightning, so that reading results is instant.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sclip_lightning.errors import RunError
+from sclip_lightning.files import replacing, write_text
+from sclip_lightning.records import Records, fold
+from sclip_lightning.records.run import Run
+
+__all__ = ["RESULTS", "Results", "results_of"]
+
+#: The file that holds the results; a run that was not completed has none.
+RESULTS = "results.json"
+#: Widest a line of the protocol may get before it is wrapped, in characters.
+LINE_WIDTH = 100
+
+
+@dataclass
+class Results:
+    """Everything an evaluation reports. Scores are fractions in [0, 1]; None where a score does not exist.
+
+    Attributes:
+        benchmark: Name of the benchmark.
+        metrics: Headline scores over the data set.
+        classes: One row per class: index, name and its scores.
+        protocol: What the scores depend on, one entry per choice.
+        performance: Speed and memory of this run; the scores do not depend on it.
+        environment: Versions and devices.
+        notes: What a reader must know before quoting a score.
+        skipped: Images that could not be scored, and why.
+    """
+
+    benchmark: str
+    metrics: dict[str, float | None]
+    classes: list[dict[str, Any]]
+    protocol: dict[str, Any]
+    performance: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Results | None":
+        """Read ``results.json``; None if there is none.
+
+        Raises:
+            RunError: It cannot be read.
+        """
+        path = folder / RESULTS
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError) as error:
+            msg = f"{path} cannot be read as the results of a run ({error}). Delete it, and evaluate again."
+            raise RunError(msg) from error
+
+    def save(self, folder: Path) -> None:
+        """Write ``results.json`` and ``per_class.csv`` into ``folder``."""
+        with replacing(folder / "per_class.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(self.classes[0]))
+            writer.writeheader()
+            writer.writerows(without_nan(self.classes))
+        text = json.dumps(without_nan(asdict(self)), indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(folder / RESULTS, text + "\n")
+
+    def table(self) -> str:
+        """The headline scores and the protocol as plain text."""
+        sections = [
+            ("", {name: percent(value) for name, value in self.metrics.items()}),
+            ("Protocol", self.protocol),
+            ("This run", self.performance),
+        ]
+        width = max(len(name) for _, entries in sections for name in entries)
+        lines = [f"{self.benchmark}"]
+        for title, entries in sections:
+            lines += [f"\n{title}"] if title else []
+            lines += [f"  {name:<{width}}  {_text(value)}" for name, value in entries.items()]
+        lines += [f"\nNote: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+    def markdown(self) -> str:
+        """The scores of every class as a Markdown table."""
+        columns = list(self.classes[0])
+        rows = [[_cell(row[column]) for column in columns] for row in self.classes]
+        return "\n".join("| " + " | ".join(cells) + " |" for cells in [columns, ["---"] * len(columns), *rows])
+
+
+def results_of(run: Run, records: Records, performance: Mapping[str, Any] | None = None) -> Results:
+    """What the records of a run add up to; also of a run that is not complete, with a note that it is not.
+
+    Args:
+        run: The run.
+        records: Its records.
+        performance: Speed and memory of its last session.
+    """
+    records = records.of(run.ids)
+    scores = fold(records.images, run.classes, run.boundaries)
+    notes = [*scores.notes, *run.notes]
+    if records.skipped:
+        first = records.skipped[0]
+        notes.append(
+            f"Incomplete: {len(records.skipped)} images could not be scored and were skipped; the first, {first.id}: "
+            f"{first.skipped}"
+        )
+    missing = len(run.ids) - len(records.images) - len(records.skipped)
+    if missing:
+        notes.append(f"Unfinished: {missing} of {len(run.ids)} images are still to be segmented.")
+    if records.conflicting:
+        notes.append(
+            f"{len(records.conflicting)} images were segmented twice with different results, {records.conflicting[0]} "
+            "for one; the later count."
+        )
+    mixed = run.mixed()
+    return Results(
+        benchmark=run.benchmark,
+        metrics=without_nan(scores.metrics),
+        classes=scores.classes,
+        protocol={"images": f"{len(records.images)} of {run.split_size}", **run.protocol},
+        performance=dict(performance or {}),
+        environment=run.sessions[-1].environment,
+        notes=[*notes, mixed] if mixed else notes,
+        skipped={record.id: record.skipped or "" for record in records.skipped},
+    )
+
+
+def percent(value: float | None) -> str:
+    """A fraction in percent with two decimals, as papers print it; a dash where there is none."""
+    return "-" if value is None or math.isnan(value) else f"{100 * value:.2f} %"
+
+
+def without_nan(value: Any) -> Any:
+    """The same structure with None for every NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _cell(value: Any) -> str:
+    return percent(value) if value is None or isinstance(value, float) else str(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

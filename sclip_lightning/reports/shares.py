@@ -1,0 +1,69 @@
+"""Which class takes how much of each image, as a file and in words."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from sclip_lightning.data.reading.images import ImageFile
+from sclip_lightning.prediction import Prediction
+
+__all__ = ["ShareTable"]
+
+#: Most classes in the summary.
+SHOWN = 20
+
+
+class ShareTable:
+    """Writes ``shares.csv`` image by image, so that what is done is there if the run ends early.
+
+    One row an image: its path, the name of its results, its size in pixels, and the fraction of its pixels that each
+    class takes.
+
+    Args:
+        path: The file to write.
+        classes: C names.
+    """
+
+    def __init__(self, path: Path, classes: Sequence[str]) -> None:
+        self.classes = classes
+        self._rows: list[list[float]] = []
+        self._names: list[str] = []
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(["image", "name", "height", "width", *classes])
+
+    def __enter__(self) -> "ShareTable":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, file: ImageFile, prediction: Prediction) -> None:
+        """Add one image."""
+        shares = list(prediction.shares().values())
+        self._rows.append(shares)
+        self._names.append(file.name)
+        self._writer.writerow([file.path, file.name, *prediction.labels.shape, *(f"{share:.6f}" for share in shares)])
+        self._file.flush()
+
+    def summary(self) -> str:
+        """The classes that occur, the largest first: mean share, number of images, and the image with most of it."""
+        shares = np.array(self._rows)
+        mean, images, most = shares.mean(axis=0), (shares > 0).sum(axis=0), shares.argmax(axis=0)
+        order = [c for c in np.argsort(-mean, kind="stable").tolist() if mean[c] > 0]
+        width = max(len("class"), *(len(self.classes[c]) for c in order[:SHOWN]))
+        lines = [f"{'class':<{width}}  {'share':>8}  {'images':>6}  most in"]
+        for c in order[:SHOWN]:
+            where = f"{self._names[most[c]]} ({100 * shares[most[c], c]:.1f} %)"
+            lines.append(f"{self.classes[c]:<{width}}  {100 * mean[c]:>6.2f} %  {images[c]:>6}  {where}")
+        if len(order) > SHOWN:
+            lines.append(f"and {len(order) - SHOWN} more classes, all in shares.csv")
+        lines.append(
+            f"\n{len(shares)} image{'s' * (len(shares) > 1)}, {len(order)} of {len(self.classes)} classes seen"
+        )
+        return "\n".join(lines)

@@ -1,0 +1,158 @@
+"""Text embeddings of class names: prompts, averaging, and a cache on disk."""
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from sclip_lightning.errors import ConfigError
+from sclip_lightning.towers.checkpoints import Clip
+
+__all__ = ["TextBank", "build_text_bank", "encode_prompts", "resolve_templates"]
+
+#: The 80 prompt templates of CLIP's ImageNet evaluation (Radford et al., ICML 2021), from open_clip's own list.
+IMAGENET_TEMPLATES = tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES)
+
+#: Prompts per pass through the text tower.
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class TextBank:
+    """Embeddings of all names of all classes.
+
+    Attributes:
+        queries: [Q, D] float32, L2-normalised, one row a name.
+        query_classes: [Q] int64, the class of each name.
+    """
+
+    queries: Tensor
+    query_classes: Tensor
+
+
+def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
+    """Turn the option into templates with one ``{}`` each.
+
+    Args:
+        templates: ``"imagenet"`` for the 80 published ones, ``"none"`` for the bare name, or a list of templates.
+
+    Raises:
+        ConfigError: Another word, an empty list, or a template without ``{}``.
+    """
+    if templates == "imagenet":
+        return IMAGENET_TEMPLATES
+    if templates == "none":
+        return ("{}",)
+    if isinstance(templates, str) or not templates or any(template.count("{}") != 1 for template in templates):
+        msg = (
+            f"--model.templates is {templates!r}; expected 'imagenet' (80 prompts), 'none' (the bare name) or a list "
+            "of texts that each hold one {} for the class name, for example ['a photo of a {}.']."
+        )
+        raise ConfigError(msg)
+    return tuple(templates)
+
+
+def build_text_bank(
+    clip: Clip,
+    synonyms: Sequence[Sequence[str]],
+    templates: Sequence[str] = IMAGENET_TEMPLATES,
+    device: torch.device | str = "cpu",
+    cache: Path | None = None,
+) -> TextBank:
+    """Embed every name of every class.
+
+    Each name fills every template; each prompt's embedding is L2-normalised, a name's prompts are averaged, and the
+    mean is L2-normalised (Radford et al., ICML 2021, section 3.1.4).
+
+    Args:
+        clip: The model; its weights take part in the name of the cache file.
+        synonyms: One or more names per class.
+        templates: Prompt templates with one ``{}`` each.
+        device: Where the text tower runs.
+        cache: Folder for finished banks; None neither reads nor writes any.
+    """
+    names = [name for names in synonyms for name in names]
+    classes = torch.tensor([index for index, names in enumerate(synonyms) for _ in names])
+    file = cache / f"{_key(clip, names, templates)}.npy" if cache else None
+    queries = _read(file, len(names)) if file else None
+    if queries is None:
+        prompts = [template.replace("{}", name) for name in names for template in templates]
+        embeddings = encode_prompts(clip, prompts, device)
+        means = F.normalize(embeddings, dim=-1).unflatten(0, (len(names), -1)).mean(dim=1)
+        queries = F.normalize(means, dim=-1).cpu()
+        if file:
+            _write(file, queries)
+    return TextBank(queries, classes)
+
+
+@torch.no_grad()
+def encode_prompts(clip: Clip, prompts: Sequence[str], device: torch.device | str = "cpu") -> Tensor:
+    """Embed prompts in batches of similar length; returns [N, D] float32, not normalised, on ``device``."""
+    tokens = clip.tokenizer(list(prompts))
+    order = _lengths(tokens).argsort(stable=True)
+    model = clip.model.to(device)
+    batches = order.split(BATCH_SIZE)
+    progress = tqdm(batches, "Encoding prompts", unit="batch", leave=False, disable=len(batches) < 4)
+    encoded = torch.cat([_encode(model, tokens[batch].to(device)) for batch in progress])
+    return encoded[order.argsort().to(encoded.device)]
+
+
+def _encode(model: Any, tokens: Tensor) -> Tensor:
+    """Text tower on [B, context] tokens.
+
+    CLIP's text tower is causal and reads its output at the end-of-text token, so what follows that token cannot matter:
+    the padding (most of the 77 positions for a short prompt) is cut off instead of computed. Towers of another kind run
+    as they are.
+    """
+    causal = getattr(model, "attn_mask", None) is not None and getattr(model, "text_pool_type", None) == "argmax"
+    if not causal or not isinstance(model.text_projection, Tensor):
+        return model.encode_text(tokens).float()
+    length = int(_lengths(tokens).max())
+    tokens = tokens[:, :length]
+    x = model.token_embedding(tokens) + model.positional_embedding[:length]
+    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+    end = tokens.argmax(dim=1)  # end-of-text has the highest id
+    x = model.ln_final(x[torch.arange(len(x), device=x.device), end])
+    return (x @ model.text_projection).float()
+
+
+def _lengths(tokens: Tensor) -> Tensor:
+    """Number of tokens up to and including end-of-text, [N]."""
+    return tokens.argmax(dim=1) + 1
+
+
+def _key(clip: Clip, names: Sequence[str], templates: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    # Lengths keep different splits of the same text apart.
+    for part in (clip.fingerprint, str(len(names)), *names, *templates):
+        digest.update(f"{len(part)}:{part}".encode())
+    return digest.hexdigest()[:32]
+
+
+def _read(file: Path, count: int) -> Tensor | None:
+    try:
+        queries = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None  # absent, or left half written by a crash: encode again
+    intact = queries.ndim == 2 and len(queries) == count and queries.dtype == np.float32 and np.isfinite(queries).all()
+    return torch.from_numpy(queries) if intact else None
+
+
+def _write(file: Path, queries: Tensor) -> None:
+    """Write so that other processes see either no file or a whole one; a cache that cannot be written is no error."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as handle:
+            np.save(handle, queries.numpy())
+        Path(handle.name).replace(file)
+    except OSError:
+        return

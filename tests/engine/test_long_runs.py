@@ -1,0 +1,462 @@
+"""What happens to long evaluations: they are killed, interrupted, run out of room, and go on."""
+
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sclip_lightning.cli import main
+from sclip_lightning.engine.recording import Recording
+from sclip_lightning.records import load_records
+from tests.fake_data import write_voc
+
+ROOT = Path(__file__).parents[2]
+IMAGES = 8
+#: Longest that a command may take; generous, since machines that run tests may be busy.
+PATIENCE = 600
+
+
+@pytest.fixture
+def options(tmp_path, tiny_clip, monkeypatch):
+    """A data set of a few images, a folder of its own, and what makes a run small."""
+    write_voc(tmp_path / "data", IMAGES)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return [
+        "--config=baseline.yaml",
+        "--data=VOC21",
+        f"--data.root={tmp_path / 'data'}",
+        "--data.short_side=64",
+        "--data.num_workers=0",
+        f"--model.architecture={tiny_clip}",
+        "--model.templates=none",
+        "--model.crop=48",
+        "--model.stride=32",
+        "--panels.count=0",
+        "--trainer.accelerator=cpu",
+        "--trainer.enable_progress_bar=false",
+    ]
+
+
+def run(*arguments):
+    main(["test", *arguments])
+
+
+def fails(capsys, *arguments, code=1):
+    with pytest.raises(SystemExit) as ending:
+        run(*arguments)
+    assert ending.value.code == code
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    return error
+
+
+def start(*arguments, module="tests.slow_sclip", **options):
+    """Start a slow run in a process group of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", module, "test", *arguments]
+    return subprocess.Popen(
+        command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def folder(name):
+    return Path("lightning_logs/VOC21") / name
+
+
+def results(name):
+    return json.loads((folder(name) / "results.json").read_text())
+
+
+def digits(name):
+    return {key: results(name)[key] for key in ("metrics", "classes", "protocol")}
+
+
+def wait_for_records(process, name, number):
+    """Until so many images are recorded, of a run that has begun."""
+    deadline = time.monotonic() + PATIENCE
+    while not (folder(name) / "run.json").exists() or len(load_records(folder(name)).images) < number:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def members(group):
+    """Processes of a process group, the first of them its leader."""
+    output = subprocess.run(["ps", "-eo", "pid=,pgid=,stat="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in output.splitlines()]
+    return sorted(int(pid) for pid, pgid, state in rows if int(pgid) == group and not state.startswith("Z"))
+
+
+def wait_for_end_of_all(group):
+    deadline = time.monotonic() + PATIENCE
+    while members(group):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+# Killed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_killed_at_any_moment(options, seed):
+    """Kill a run on two processes hard, go on with one and with three: the very digits of a run left alone."""
+    chance = random.Random(seed)
+    run(*options, "--name=whole")
+    process = start(*options, "--trainer.devices=2", "--name=one")
+    finished = chance.randint(0, IMAGES - 3)
+    wait_for_records(process, "one", finished)
+    time.sleep(chance.uniform(0, 0.5))
+    for victim in members(process.pid) if seed % 2 else [process.pid]:  # all of it, or its first process
+        os.kill(victim, signal.SIGKILL)
+    process.wait(PATIENCE)
+    wait_for_end_of_all(process.pid)
+    before = load_records(folder("one"))
+    assert finished <= len(before.images) < IMAGES
+    if before.images:  # what a crash of the machine leaves of the last line
+        last = max((folder("one") / "records").glob("*.jsonl"), key=lambda path: path.stat().st_size)
+        last.write_bytes(last.read_bytes()[: -chance.randint(1, 40)])
+
+    shutil.copytree(folder("one"), folder("three"))
+    run(*options, "--name=one")
+    process = start(*options, "--trainer.devices=3", "--name=three", "--resume", module="sclip_lightning")
+    assert process.wait(PATIENCE) == 0, process.stderr.read()
+    assert digits("one") == digits("three") == digits("whole")
+    again = load_records(folder("one"), session=1)
+    assert len(again.images) == IMAGES - len(before.images) + bool(before.images)
+    assert results("one")["performance"]["images in the last session"] == len(again.images)
+
+
+@pytest.mark.slow
+def test_end_of_one_process_ends_the_others(options):
+    process = start(*options, "--trainer.devices=2", "--name=a")
+    wait_for_records(process, "a", 2)
+    child = members(process.pid)[-1]
+    os.kill(child, signal.SIGKILL)
+    assert process.wait(PATIENCE) != 0
+    wait_for_end_of_all(process.pid)
+    recorded = len(load_records(folder("a")).images)
+    assert 2 <= recorded < IMAGES
+    run(*options, "--name=a")
+    assert results("a")["protocol"]["images"] == f"{IMAGES} of {IMAGES}"
+    assert len(load_records(folder("a"), session=1).images) == IMAGES - recorded
+
+
+# Resumed
+
+
+@pytest.fixture
+def unfinished(options, monkeypatch):
+    """A run that was stopped after two images."""
+    scored = Recording.scored
+
+    def scored_until(self, *arguments):
+        scored(self, *arguments)
+        if self.added == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Recording, "scored", scored_until)
+        run(*options, "--name=a")
+    assert len(load_records(folder("a")).images) == 2
+    assert not (folder("a") / "results.json").exists()
+    return options
+
+
+def test_goes_on_where_it_ended(unfinished, capsys):
+    run(*unfinished, "--name=a", "--resume", "--data.batch_size=3")
+    assert len(load_records(folder("a"), session=1).images) == IMAGES - 2
+    run(*unfinished, "--name=whole")
+    assert digits("a") == digits("whole")
+    assert results("a")["performance"]["sessions"] == 2
+
+
+def test_finished_run_only_reports(options, capsys, monkeypatch):
+    run(*options, "--name=a")
+    first = capsys.readouterr().out
+    files = {path: path.read_bytes() for path in folder("a").rglob("*.json*")}
+    monkeypatch.setattr("sclip_lightning.segmentor.Segmentor.predict", lambda *_: pytest.fail("segmented an image"))
+    run(*options, "--name=a", "--resume")
+    assert capsys.readouterr().out == first
+    assert {path: path.read_bytes() for path in folder("a").rglob("*.json*")} == files
+
+
+def test_another_protocol_is_refused(unfinished, capsys, tmp_path):
+    config = (folder("a") / "config.yaml").read_bytes()
+    base = [*unfinished, "--name=a"]
+    error = fails(capsys, *base, "--model.crop=64", "--model.attention=naclip")
+    assert "crop 48, now 64" in error
+    assert "attention sclip, now naclip" in error
+    assert "--overwrite" in error
+    names = tmp_path / "mine.txt"
+    names.write_text("\n".join(f"thing {i}" for i in range(21)))
+    for option, key in {
+        "--model.weights=null": "weights those in the folder, now untrained",
+        f"--data.classes={names}": "class_file_sha256",
+        "--model.prob_threshold=0.5": "prob_threshold",
+        "--trainer.precision=bf16-mixed": "precision",
+        "--model.refiners+=Bilateral": "refiners",
+        "--data.short_side=80": "short_side",
+        "--data.num_samples=1": "images 8",
+    }.items():
+        assert key in fails(capsys, *base, option)
+    assert (folder("a") / "config.yaml").read_bytes() == config
+    assert len(load_records(folder("a")).images) == 2
+
+
+def test_more_images_go_on_with_fewer(options):
+    run(*options, "--name=a", "--data.num_samples=3")
+    run(*options, "--name=a")
+    assert len(load_records(folder("a"), session=1).images) == IMAGES - 3
+    assert results("a")["protocol"]["images"] == f"{IMAGES} of {IMAGES}"
+
+
+def test_overwrite_starts_afresh(unfinished, capsys):
+    (folder("a") / "mine.txt").write_text("kept")
+    run(*unfinished, "--name=a", "--overwrite", "--model.crop=64")
+    assert results("a")["protocol"]["crop"] == 64
+    assert len(load_records(folder("a"), session=0).images) == IMAGES
+    assert (folder("a") / "mine.txt").exists()
+    assert "overwrite: false" in (folder("a") / "config.yaml").read_text()
+
+
+def test_nothing_to_resume(options, capsys):
+    assert "no run to go on with" in fails(capsys, *options, "--name=a", "--resume")
+    assert "one of the two" in fails(capsys, *options, "--name=a", "--resume", "--overwrite")
+    folder("b").mkdir(parents=True)
+    (folder("b") / "results.json").write_text("{}")
+    assert "no run.json" in fails(capsys, *options, "--name=b")
+    (folder("b") / "results.json").unlink()
+    (folder("b") / "run.json").write_text("{")
+    assert "cannot be read" in fails(capsys, *options, "--name=b")
+
+
+def test_part_of_the_batches_is_refused(options, capsys):
+    assert "--data.num_samples" in fails(capsys, *options, "--trainer.limit_test_batches=2")
+
+
+# Room, rights, images, workers
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes")
+def test_no_room_left(options, capsys, monkeypatch):
+    """A file may not grow beyond a limit: what the operating system refuses then is what a full disk refuses."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    scored = Recording.scored
+
+    def tighter(self, *arguments):
+        scored(self, *arguments)
+        if self.added == 2:
+            size = self._writer.path.stat().st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, hard))  # room for a part of a line
+
+    try:
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as ending:
+            patch.setattr(Recording, "scored", tighter)
+            run(*options, "--name=a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert ending.value.code == 1
+    error = capsys.readouterr().err
+    assert "cannot be written" in error
+    assert "go on from there" in error
+    records = load_records(folder("a"))
+    assert len(records.images) == 2
+    assert records.damaged <= 1
+
+
+def test_no_room_for_results(unfinished, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "results.json")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sclip_lightning.reports.results.Results.save", full)
+        error = fails(capsys, *unfinished, "--name=a")
+    assert "No space left" in error
+    assert f"{IMAGES} of {IMAGES} images are recorded" in error
+    run(*unfinished, "--name=a")
+    assert results("a")["protocol"]["images"] == f"{IMAGES} of {IMAGES}"
+
+
+def test_records_cannot_be_written(options, capsys):
+    folder("a").mkdir(parents=True)
+    (folder("a") / "records").write_text("in the way")
+    assert "records" in fails(capsys, *options, "--name=a")
+
+
+def test_unreadable_image_in_the_middle(options, tmp_path, capsys):
+    image = sorted((tmp_path / "data/VOCdevkit/VOC2012/JPEGImages").iterdir())[3]
+    whole = image.read_bytes()
+    image.write_bytes(whole[:-200])
+    assert image.name in fails(capsys, *options, "--name=a")
+    assert len(load_records(folder("a")).images) == 3
+
+    run(*options, "--name=a", "--data.on_error=skip")
+    assert "Incomplete: 1 images" in capsys.readouterr().out
+    found = results("a")
+    assert found["protocol"]["images"] == f"{IMAGES - 1} of {IMAGES}"
+    assert image.name in found["skipped"][image.stem]
+
+    image.write_bytes(whole)
+    run(*options, "--name=a")
+    run(*options, "--name=whole")
+    assert results("a")["skipped"] == {}
+    assert digits("a") == digits("whole")
+
+
+def test_header_of_no_image_can_be_skipped_too(options, tmp_path, capsys):
+    for image in (tmp_path / "data/VOCdevkit/VOC2012/JPEGImages").iterdir():
+        image.write_text("no image")
+    error = fails(capsys, *options, "--name=a", "--data.on_error=skip")
+    assert "None of the 8 images could be scored" in error
+
+
+@pytest.mark.slow
+def test_worker_killed(options):
+    process = start(*options, "--name=a", "--data.num_workers=1")
+    wait_for_records(process, "a", 1)
+    (worker,) = set(members(process.pid)) - {process.pid}
+    os.kill(worker, signal.SIGKILL)
+    assert process.wait(PATIENCE) == 1
+    error = process.stderr.read()
+    assert "Traceback" not in error
+    assert "--data.num_workers" in error
+    recorded = len(load_records(folder("a")).images)
+    assert f"{recorded} of {IMAGES} images are recorded" in error
+
+
+# Ctrl-C
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["terminal", "first", "second"])
+def test_interrupted_once(options, whom):
+    process = start(*options, "--trainer.devices=2", "--name=a", "--data.num_workers=1")
+    wait_for_records(process, "a", 2)
+    if whom == "terminal":  # every process of the group, those that read images included
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        ranks = [pid for pid in members(process.pid) if parent(pid) in (os.getpid(), process.pid)]
+        os.kill(process.pid if whom == "first" else second_rank(process.pid, ranks), signal.SIGINT)
+    assert process.wait(PATIENCE) == 130
+    error = process.stderr.read()
+    wait_for_end_of_all(process.pid)
+    assert "Traceback" not in error
+    recorded = load_records(folder("a"))
+    assert 2 <= len(recorded.images) < IMAGES
+    assert recorded.damaged == 0
+    assert f"{len(recorded.images)} of {IMAGES} images are recorded" in error
+    run(*options, "--name=a")
+    assert results("a")["protocol"]["images"] == f"{IMAGES} of {IMAGES}"
+
+
+def parent(pid):
+    return int(re.search(r"PPid:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+
+
+def second_rank(first, candidates):
+    """The child of the first process that is no reader of images: it was started with a command line of its own."""
+    environments = {pid: Path(f"/proc/{pid}/environ").read_bytes() for pid in candidates if pid != first}
+    (pid,) = [pid for pid, environment in environments.items() if b"LOCAL_RANK=1" in environment]
+    return pid
+
+
+@pytest.mark.slow
+def test_interrupted_twice(options):
+    process = start(*options, "--trainer.devices=2", "--name=a")
+    wait_for_records(process, "a", 2)
+    os.kill(process.pid, signal.SIGSTOP)  # so that both signals meet the same image
+    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGCONT)
+    time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(PATIENCE) == 130
+    wait_for_end_of_all(process.pid)
+
+
+def test_two_runs_in_one_folder(options, capsys):
+    code = "from pathlib import Path; from sclip_lightning.records.run_folder import locked\n"
+    code += f"with locked(Path('{folder('a')}')): print('locked', flush=True); input()"
+    command = [sys.executable, "-c", code]
+    other = subprocess.Popen(command, env={"PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"locked\n"
+    assert "Another process" in fails(capsys, *options, "--name=a")
+    other.kill()  # no lock outlives its process
+    other.communicate()
+    run(*options, "--name=a")
+
+
+# Predictions
+
+
+def test_predictions(options):
+    run(*options, "--name=plain")
+    kept = ["--predictions.labels=true", "--save_vis", "--predictions.probabilities=true"]
+    run(*options, "--name=a", *kept)
+    assert digits("a") == digits("plain")
+    labels = sorted((folder("a") / "labels").iterdir())
+    assert len(labels) == len(list((folder("a") / "overlays").iterdir())) == IMAGES
+    with Image.open(labels[0]) as image:
+        assert image.mode == "P"
+        first = np.array(image)
+    probabilities = np.load(folder("a") / "probabilities" / f"{labels[0].stem}.npy")
+    assert probabilities.dtype == np.float16
+    assert probabilities.shape == (21, *first.shape)
+    assert probabilities.sum(0, dtype=np.float64).max() < 1.01  # of a class's synonyms only the likeliest counts
+    of_label = np.take_along_axis(probabilities, first[None].astype(int), axis=0)[0]
+    # 0 is also what is too uncertain for another class, and what is left of a class that is too small goes to the next.
+    assert (first > 0).any()
+    assert (of_label >= probabilities.max(0) - 1e-3)[first > 0].mean() > 0.9
+
+    data_root = next(option for option in options if option.startswith("--data.root"))
+    main(["score", "--predictions", str(folder("a") / "labels"), "--data=VOC21", data_root])
+    assert results("score")["metrics"] == results("a")["metrics"]
+    assert results("score")["classes"] == results("a")["classes"]
+
+
+def test_predictions_asked_for_later(options):
+    run(*options, "--name=a")
+    before = digits("a")
+    run(*options, "--name=a", "--predictions.labels=true")
+    assert len(list((folder("a") / "labels").iterdir())) == IMAGES
+    assert digits("a") == before
+    next((folder("a") / "labels").iterdir()).unlink()
+    run(*options, "--name=a", "--predictions.labels=true")
+    assert len(list((folder("a") / "labels").iterdir())) == IMAGES
+    assert len(load_records(folder("a"), session=2).images) == 1
+
+
+def test_panels_of_what_changed_most(options, capsys):
+    for name in ("a", "b"):
+        run(*options, f"--name={name}", f"--model.attention={'sclip' if name == 'a' else 'vanilla'}")
+    command = ["compare", str(folder("a")), str(folder("b")), "--images=2", "--panels=changed"]
+    with pytest.raises(SystemExit):
+        main(command)
+    assert "--predictions.labels true" in capsys.readouterr().err
+    run(*options, "--name=a", "--predictions.labels=true")
+    run(*options, "--name=b", "--model.attention=vanilla", "--predictions.labels=true")
+    capsys.readouterr()
+    main(command)
+    assert "2 panels written to changed" in capsys.readouterr().out
+    assert len(list(Path("changed").glob("2007_*.png"))) == 2
+
+
+def test_predictions_cannot_be_written(options, capsys):
+    folder("a").mkdir(parents=True)
+    (folder("a") / "labels").write_text("in the way")
+    error = fails(capsys, *options, "--name=a", "--predictions.labels=true")
+    assert "labels" in error
+    assert "--trainer.logger" in fails(capsys, *options, "--predictions.labels=true", "--trainer.logger=false")

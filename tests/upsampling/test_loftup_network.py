@@ -1,0 +1,101 @@
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sclip_lightning.upsampling import LoftUp
+from sclip_lightning.upsampling.networks.winograd import Conv3x3
+
+
+def case(golden, name, *keys):
+    return [torch.from_numpy(golden[f"case/{name}/{key}"]) for key in keys]
+
+
+def worst(a, b):
+    return (a - b).abs().max().item()
+
+
+@pytest.mark.parametrize("query_chunk", [100_000, 100])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("low_14_to_28", "out"), ("batch2_7x9_to_33x47", "out_single"), ("bare_14_to_28", "out_full_eval_mode")],
+)
+def test_golden(golden, network, name, expected, query_chunk):
+    features, guidance, out = case(golden, name, "lr", "img", expected)
+    assert worst(network(features, guidance, query_chunk)[..., ::3], out) < 1e-4
+
+
+def test_golden_without_channelnorm(golden, network):
+    features, guidance, out = case(golden, "bare_14_to_28", "lr", "img", "out")
+    network.channelnorm = nn.Identity()
+    assert worst(network(features, guidance)[..., ::3], out) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sq_14_to_224", "real_rect_14x20_to_56x80"])
+def test_large_goldens(golden, networks, name):
+    features, guidance, index, expected = case(golden, name, "lr", "img", "out_idx", "out_sub")
+    out = networks["real" if name.startswith("real") else "small"](features, guidance)
+    assert worst(out.flatten(2)[..., index.long()], expected) < 1e-4
+
+
+def test_published_names_and_shapes(golden):
+    state = LoftUp(512).state_dict()
+    assert [[key, list(value.shape)] for key, value in state.items()] == json.loads(str(golden["real_key_shapes"]))
+
+
+def test_bands_cover_the_map_in_order(network, window):
+    features, guidance = window
+    bands = list(network.bands(features, guidance, 20))
+    assert [band.shape[1] // 80 for band in bands] == [20, 20, 20, 20, 16]
+    whole = network(features, guidance).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(torch.cat(bands, 1), whole, atol=1e-4, rtol=0)
+
+
+def test_always_in_eval_mode(network, window):
+    expected, statistics = network(*window), network.upsampler.first_conv[2].running_mean.clone()
+    nn.Sequential(network).train()
+    assert not any(module.training for module in network.modules())
+    torch.testing.assert_close(network(*window), expected)
+    torch.testing.assert_close(network.upsampler.first_conv[2].running_mean, statistics)
+
+
+def test_an_image_does_not_depend_on_its_batch(network, window):
+    features, guidance = window
+    guidance = guidance * torch.tensor([1.0, 0.1, 10.0]).view(3, 1, 1, 1)
+    singles = torch.cat([network(features[i : i + 1], guidance[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(network(features, guidance), singles, atol=1e-4, rtol=0)
+
+
+def test_brightness_and_contrast_of_the_guidance_do_not_matter(network, window):
+    features, guidance = window
+    # Powers of two, so that the min-max scaling undoes them without rounding.
+    assert worst(network(features, guidance * 4), network(features, guidance)) < 1e-4
+    gray = torch.full_like(guidance, 0.25)
+    assert worst(network(features, gray), network(features, gray * 2)) < 1e-4
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 1), (3, 7), (14, 14)])
+def test_any_guidance_size(network, window, size):
+    features, guidance = window
+    out = network(features, guidance[..., : size[0], : size[1]])
+    assert out.shape == (3, 64, *size)
+    assert out.isfinite().all()
+
+
+def test_fourier_features_stay_fp32_under_autocast(network, window):
+    expected = network(*window)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = network(*window)
+    # bf16 phases would give a mean difference of 0.4.
+    assert (mixed - expected).abs().mean() < 0.03
+
+
+@pytest.mark.parametrize("size", [(4, 4), (28, 28), (7, 33), (1, 2)])
+def test_winograd_is_the_plain_convolution(size):
+    torch.manual_seed(0)
+    convolution, x = Conv3x3(20, 30), torch.randn(2, 20, *size)
+    plain = F.conv2d(x.double(), convolution.weight.double(), convolution.bias.double(), padding=1)
+    assert worst(convolution(x), plain) < 3e-5
