@@ -1,1 +1,30 @@
-"""TODO."""
+"""Windows over an image: where they lie, what travels through them, and how their logits become one map.
+
+The lowest room of the model. It holds the records that go from step to step (:class:`Scene`, :class:`Windows`,
+:class:`Tokens`, :class:`Sheet`) and what a step must offer (:class:`Decoder`, :class:`SheetStep`, :class:`MapStep`), and
+knows nothing of any network or method.
+"""
+
+from sclip_lightning.windows.grid import WindowGrid, check_sliding_window, window_grid
+from sclip_lightning.windows.merge import MergedLogits
+from sclip_lightning.windows.scene import Scene, Texts, Windows
+from sclip_lightning.windows.sheet import Sheet, Tokens, compare_with_texts
+from sclip_lightning.windows.steps import Decoder, MapStep, Part, SheetStep, WindowDecoder
+
+__all__ = [
+    "Decoder",
+    "MapStep",
+    "MergedLogits",
+    "Part",
+    "Scene",
+    "Sheet",
+    "SheetStep",
+    "Texts",
+    "Tokens",
+    "WindowDecoder",
+    "WindowGrid",
+    "Windows",
+    "check_sliding_window",
+    "compare_with_texts",
+    "window_grid",
+]

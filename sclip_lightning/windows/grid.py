@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.errors import ConfigError
@@ -19,12 +20,20 @@ class WindowGrid:
         window_size: (h, w) of every window in pixels.
         tops: First pixel row of each row of windows.
         lefts: First pixel column of each column of windows.
+        margins: Pixels of zeros around every window, ((top, bottom), (left, right)).
     """
 
     image_size: tuple[int, int]
     window_size: tuple[int, int]
     tops: tuple[int, ...]
     lefts: tuple[int, ...]
+    margins: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+
+    @property
+    def padded_size(self) -> tuple[int, int]:
+        """(h, w) of every window with its margins, in pixels."""
+        height, width = (side + sum(margin) for side, margin in zip(self.window_size, self.margins, strict=True))
+        return height, width
 
     def __len__(self) -> int:
         return len(self.tops) * len(self.lefts)
@@ -45,7 +54,7 @@ def check_sliding_window(crop: int, stride: int) -> None:
         raise ConfigError(msg)
 
 
-def window_grid(height: int, width: int, crop: int, stride: int) -> WindowGrid:
+def window_grid(height: int, width: int, crop: int, stride: int, multiple: int = 1) -> WindowGrid:
     """Lay windows over an image as SCLIP does.
 
     Window i starts at ``i * stride``; the last is shifted back so that it ends with the image. A side shorter than the
@@ -56,6 +65,8 @@ def window_grid(height: int, width: int, crop: int, stride: int) -> WindowGrid:
         width: Image width in pixels.
         crop: Side of a window in pixels; 0 takes the whole image as one window.
         stride: Distance between windows in pixels, at most ``crop``.
+        multiple: Windows get margins that bring their sides to a multiple of this, equal on both sides or one pixel
+            wider at the bottom and right, as ClearCLIP's and SegEarth-OV's code do; the whole image gets none.
     """
     check_sliding_window(crop, stride)
     if crop == 0:
@@ -65,7 +76,12 @@ def window_grid(height: int, width: int, crop: int, stride: int) -> WindowGrid:
         count = max(side - crop + stride - 1, 0) // stride + 1
         return tuple(max(min(i * stride, side - crop), 0) for i in range(count))
 
-    return WindowGrid((height, width), (min(crop, height), min(crop, width)), starts(height), starts(width))
+    def margin(side: int) -> tuple[int, int]:
+        lacking = -side % multiple
+        return lacking // 2, lacking - lacking // 2
+
+    size = min(crop, height), min(crop, width)
+    return WindowGrid((height, width), size, starts(height), starts(width), (margin(size[0]), margin(size[1])))
 
 
 def cut_windows(images: Tensor, grid: WindowGrid) -> Tensor:
@@ -76,8 +92,9 @@ def cut_windows(images: Tensor, grid: WindowGrid) -> Tensor:
         grid: Where the windows lie.
 
     Returns:
-        [B * len(grid), C, h, w]; an image's windows follow each other row by row.
+        [B * len(grid), C, h, w] with (h, w) = ``grid.padded_size``; an image's windows follow each other row by row.
     """
     height, width = grid.window_size
     windows = [images[..., y : y + height, x : x + width] for y in grid.tops for x in grid.lefts]
-    return torch.stack(windows, dim=1).flatten(0, 1)
+    (top, bottom), (left, right) = grid.margins
+    return F.pad(torch.stack(windows, dim=1).flatten(0, 1), (left, right, top, bottom))

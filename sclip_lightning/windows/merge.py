@@ -29,16 +29,16 @@ class MergedLogits:
     Always computed in float32, whatever autocast says around it.
 
     Args:
-        logits: [len(grid), h * w, Q] float32 logits of the image's windows, cells row by row.
+        logits: [len(grid), h, w, Q] float32 logits of the image's windows.
         grid: Where the windows lie.
-        cells: (h, w), rows and columns of logits per window.
         output_size: (H, W) of the merged logits in pixels.
     """
 
-    def __init__(self, logits: Tensor, grid: WindowGrid, cells: tuple[int, int], output_size: tuple[int, int]) -> None:
+    def __init__(self, logits: Tensor, grid: WindowGrid, output_size: tuple[int, int]) -> None:
         self.output_size = output_size
         self.queries = logits.shape[-1]
         self.device = logits.device
+        cells = logits.shape[1], logits.shape[2]
         self._rows, columns = merge_operators(grid, cells, output_size)
         # [rows of windows, h, Q, columns of windows, w]: one matrix product resizes all columns.
         sheet = logits.reshape(len(grid.tops), len(grid.lefts), *cells, self.queries).permute(0, 2, 4, 1, 3)
@@ -78,7 +78,8 @@ def merge_operators(grid: WindowGrid, cells: tuple[int, int], output_size: tuple
     Returns:
         A_y [H, len(tops) * h] and A_x [W, len(lefts) * w], float32 on the CPU, non-negative, rows adding up to 1.
     """
-    sides = zip(grid.image_size, grid.window_size, (grid.tops, grid.lefts), cells, output_size, strict=True)
+    starts = (grid.tops, grid.lefts)
+    sides = zip(grid.image_size, grid.window_size, grid.margins, starts, cells, output_size, strict=True)
     a_y, a_x = (_axis_operator(*side) for side in sides)
     return a_y, a_x
 
@@ -98,8 +99,10 @@ def bilinear_operator(source: int, target: int) -> Tensor:
 
 
 @lru_cache(maxsize=256)
-def _axis_operator(side: int, window: int, starts: tuple[int, ...], cells: int, output: int) -> Tensor:
-    interpolate = bilinear_operator(cells, window)
+def _axis_operator(
+    side: int, window: int, margin: tuple[int, int], starts: tuple[int, ...], cells: int, output: int
+) -> Tensor:
+    interpolate = bilinear_operator(cells, window + sum(margin))[margin[0] : margin[0] + window]
     canvas = torch.zeros(side, len(starts) * cells, dtype=torch.float64)
     count = torch.zeros(side, 1, dtype=torch.float64)
     for i, start in enumerate(starts):

@@ -1,43 +1,140 @@
-"""What a boundary refiner is."""
+"""What a step on the way from windows to labels must offer: the seams that methods are written to.
+
+Every part is a frozen dataclass of numbers. It holds no tensors and no networks: those it needs it names, and finds in
+``scene.networks``, so that a part can be described, compared and switched without loading anything.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.windows.scene import Scene
+from sclip_lightning.windows.sheet import Sheet, Tokens
 
-__all__ = ["Refiner", "check_order"]
+__all__ = ["Decoder", "MapStep", "Part", "SheetStep", "WindowDecoder", "check_order"]
+
+#: What a step works on, in the order in which these exist: logits on the cells of the decoder's windows, logits on any
+#: cells, then whole maps.
+Place = Literal["tokens", "sheet", "logits", "probabilities", "labels"]
+PLACES: tuple[Place, ...] = ("tokens", "sheet", "logits", "probabilities", "labels")
 
 
-class Refiner(ABC):
-    """Brings the maps of one image into line with its edges.
+class Part:
+    """A part of a segmentor; subclasses are frozen dataclasses of numbers."""
 
-    Attributes:
-        works_on: Whether the maps are a segmentor's ``logits``, before the head, or class ``probabilities``, after it.
-    """
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of the networks that it needs besides CLIP's tower."""
+        return ()
 
-    works_on: ClassVar[Literal["logits", "probabilities"]]
-
-    @abstractmethod
-    def __call__(self, maps: Tensor, image: Tensor) -> Tensor:
-        """Refine maps.
+    def load_network(self, name: str, width: int) -> nn.Module:
+        """Load one of ``networks``, on the CPU, in eval mode.
 
         Args:
-            maps: [C, H, W] float32.
-            image: For a refiner of logits the network's input, [3, h, w] float32, as SCLIP guides PAMR; for one of
-                probabilities the image itself, [3, H, W] uint8 RGB.
+            name: Which.
+            width: E, channels of CLIP's text space.
+        """
+        raise NotImplementedError(name)
+
+
+class Decoder(Part, ABC):
+    """Turns an image's windows into tokens that can be compared with texts.
+
+    Attributes:
+        gives_class_token: Whether its tokens come with a class token.
+    """
+
+    gives_class_token: ClassVar[bool] = True
+
+    @abstractmethod
+    def decode(self, scene: Scene, keep_values: bool = False) -> Tokens:
+        """Decode all windows of an image.
+
+        Args:
+            scene: The image. CLIP's tower in ``scene.networks["clip"]`` may run under autocast.
+            keep_values: Give the values of the last block, too, for a step that wants them.
+        """
+
+    def check(self, depth: int) -> None:
+        """Raise ConfigError where it does not fit a tower of ``depth`` blocks; anything fits by default."""
+
+
+class WindowDecoder(Decoder):
+    """A decoder that looks at each window by itself."""
+
+    def decode(self, scene: Scene, keep_values: bool = False) -> Tokens:
+        """Decode all windows of an image, chunk by chunk."""
+        return Tokens.join([self.decode_windows(chunk, scene, keep_values) for chunk in scene.windows.chunks()])
+
+    @abstractmethod
+    def decode_windows(self, pixels: Tensor, scene: Scene, keep_values: bool) -> Tokens:
+        """Decode some windows.
+
+        Args:
+            pixels: [B, 3, a, b] float32, the windows.
+            scene: The image that they belong to, for its texts and networks.
+            keep_values: As for :meth:`Decoder.decode`.
 
         Returns:
-            [C, H, W] float32; ``maps`` is left alone.
+            Tokens of B windows under the grid of all.
         """
 
 
-def check_order(refiners: Sequence[Refiner]) -> None:
-    """Raise ConfigError where a refiner of logits follows one of probabilities, which are made from the logits."""
-    order = [refiner.works_on for refiner in refiners]
+class SheetStep(Part, ABC):
+    """Changes logits before they are merged.
+
+    Attributes:
+        works_on: ``tokens``, the cells of the decoder's tokens, or ``sheet``, whatever cells there are.
+        needs: What it reads of the tokens besides their features: ``class_token``, ``values`` or neither.
+    """
+
+    works_on: ClassVar[Place] = "sheet"
+    needs: ClassVar[tuple[Literal["class_token", "values"], ...]] = ()
+
+    @abstractmethod
+    def __call__(self, sheet: Sheet, scene: Scene) -> Sheet:
+        """Change a sheet.
+
+        Args:
+            sheet: [W, r, c, Q] float32 logits; left alone.
+            scene: The image.
+
+        Returns:
+            Logits of the same queries. Rows and columns may be others, and the grid may have become one window that is
+            the whole image. Networks may run under autocast; everything else is float32.
+        """
+
+
+class MapStep(Part, ABC):
+    """Changes whole maps at the output size: a refiner.
+
+    Attributes:
+        works_on: The segmentor's ``logits`` [Q, H, W], before the head; class ``probabilities`` [C, H, W], after it; or
+            ``labels`` [H, W].
+    """
+
+    works_on: ClassVar[Place]
+
+    @abstractmethod
+    def __call__(self, maps: Tensor, scene: Scene) -> Tensor:
+        """Change maps.
+
+        Args:
+            maps: Float32 logits or probabilities, or int64 labels; left alone.
+            scene: The image: ``pixels`` are the network's input, ``rgb`` the image itself, ``regions`` its segments.
+
+        Returns:
+            The same shape and dtype.
+        """
+
+
+def check_order(steps: Sequence[Any]) -> None:
+    """Raise ConfigError where a step follows one whose input is made from its output."""
+    order = [PLACES.index(step.works_on) for step in steps]
     if order != sorted(order):
-        names = ", ".join(f"{type(refiner).__name__} ({refiner.works_on})" for refiner in refiners)
-        msg = f"--model.refiners are {names}: those of logits must come before those of probabilities. Reorder them."
+        names = ", ".join(f"{type(step).__name__} ({step.works_on})" for step in steps)
+        msg = f"--model.refiners are {names}: those of {', '.join(PLACES)} come in this order. Reorder them."
         raise ConfigError(msg)
