@@ -12,14 +12,13 @@ from sclip_lightning.data.reading.images import ImageInput, to_rgb
 from sclip_lightning.data.reading.transforms import LONG_SIDE, image_pipeline, rescaled_size
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.files import cache_folder
-from sclip_lightning.model.assembly import build_segmentor, build_tower, build_upsampler, window_of
+from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.model.settings import Settings, resolve
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.prediction import Prediction
-from sclip_lightning.towers.checkpoints import load_clip
-from sclip_lightning.towers.text import build_text_bank, resolve_templates
+from sclip_lightning.towers import build_text_bank, load_clip
 from sclip_lightning.vocabulary import Classes, Vocabulary
-from sclip_lightning.windows.grid import check_sliding_window
 
 __all__ = ["Precision", "Segmentor", "check_options"]
 
@@ -67,8 +66,7 @@ class Segmentor:
         self._autocast = _autocast_type(precision, self.device)
         self.clip = load_clip(options.architecture, options.weights)
         self.clip.model.to(self.device)
-        upsampler = build_upsampler(self.clip, options)
-        self._upsampler = upsampler.to(self.device) if upsampler else None
+        self._networks = load_networks(self.clip, options.parts)
         self._fitted = lru_cache(VOCABULARIES)(self._fit)
 
     @classmethod
@@ -123,26 +121,22 @@ class Segmentor:
         """
         vocabulary = self.vocabulary(classes, background)
         rgb = to_rgb(image)
-        model = self.sliding_window(vocabulary)
-        short_side = self.short_side_of(vocabulary)
+        model, settings = self._fitted(vocabulary)
+        short_side = settings.protocol.short_side
         height, width = rgb.shape[:2]
         _check_size(height, width, short_side, model.tower.patch_size)
         network_input = image_pipeline(short_side)(image=rgb)["image"].to(self.device)
         native = torch.from_numpy(rgb).permute(2, 0, 1).to(self.device)
         with torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None):
-            (merged,) = model.merged_logits(network_input[None], (height, width))
-            maps = model.class_maps(merged, network_input, native) if model.refiners else None
-            if maps is None:
-                labels = model.head.labels(merged, model.query_classes)
-            else:
-                labels = model.head.labels_from_probabilities(maps)
+            segmentation = model.predict(network_input, (height, width), native)
+        dtype = np.uint8 if len(vocabulary.names) <= 256 else np.uint16
         return Prediction(
-            labels.cpu().numpy().astype(np.uint8 if len(vocabulary.names) <= 256 else np.uint16),
+            segmentation.labels.cpu().numpy().astype(dtype),
             vocabulary.names,
             vocabulary.palette,
             rgb,
             vocabulary.has_background,
-            lambda: model.class_maps(merged, network_input) if maps is None else maps,
+            lambda: segmentation.probabilities,
         )
 
     def vocabulary(self, classes: Classes | Vocabulary, background: bool = False) -> Vocabulary:
@@ -153,21 +147,17 @@ class Segmentor:
 
     def sliding_window(self, vocabulary: Vocabulary) -> SlidingWindowSegmentor:
         """The segmentor for these classes that works on normalised tensors; kept for the classes used last."""
-        return self._fitted(vocabulary)
+        return self._fitted(vocabulary)[0]
 
-    def short_side_of(self, vocabulary: Vocabulary) -> int:
-        """Pixels that the short side of images is resized to; 0 leaves their size alone."""
-        return vocabulary.protocol.short_side if self.short_side is None else self.short_side
+    def settings(self, vocabulary: Vocabulary) -> Settings:
+        """All numbers that count for these classes."""
+        return self._fitted(vocabulary)[1]
 
-    def _fit(self, vocabulary: Vocabulary) -> SlidingWindowSegmentor:
-        options = self.options
-        check_options(options, vocabulary)
-        bank = build_text_bank(
-            self.clip, vocabulary.synonyms, resolve_templates(options.templates), self.device, cache_folder()
-        )
-        tower = build_tower(self.clip, options, vocabulary.resclip)
-        model = build_segmentor(tower, self._upsampler, bank, options, vocabulary.protocol, vocabulary.resclip)
-        return model.to(self.device)
+    def _fit(self, vocabulary: Vocabulary) -> tuple[SlidingWindowSegmentor, Settings]:
+        check_options(self.options, vocabulary)
+        settings = resolve(self.options, vocabulary, self.short_side)
+        texts = build_text_bank(self.clip, vocabulary.synonyms, settings.templates, self.device, cache_folder())
+        return build_segmentor(self._networks, texts, settings).to(self.device), settings
 
 
 def check_options(options: SegmentorOptions, vocabulary: Vocabulary) -> None:
@@ -176,9 +166,8 @@ def check_options(options: SegmentorOptions, vocabulary: Vocabulary) -> None:
     Without a background, class 0 is one like the others: nothing must be given to it for want of certainty.
 
     Raises:
-        ConfigError: A window that leaves gaps, or a threshold without a background.
+        ConfigError: A threshold without a background.
     """
-    check_sliding_window(*window_of(options, vocabulary.protocol))
     for name in ("prob_threshold", "area_threshold"):
         value = getattr(options, name)
         if value and not vocabulary.has_background:

@@ -1,1 +1,13 @@
-"""ResCLIP's two parts: residual cross-correlation self-attention (RCS) and semantic feedback refinement (SFR)."""
+"""From a window's pixels to tokens that can be compared with texts: one file a mechanism.
+
+A formula is a row of the table in :mod:`attention <sclip_lightning.decoding.attention>`, run by :class:`LastBlock`; a
+mechanism is a file.
+"""
+
+from sclip_lightning.decoding.attention import Attention, NeighbourAttention
+from sclip_lightning.decoding.class_share import ClassTokenShare
+from sclip_lightning.decoding.feedback import SemanticFeedback
+from sclip_lightning.decoding.last_block import LastBlock
+from sclip_lightning.decoding.residual import ResidualAttention
+
+__all__ = ["Attention", "ClassTokenShare", "LastBlock", "NeighbourAttention", "ResidualAttention", "SemanticFeedback"]

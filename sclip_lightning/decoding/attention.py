@@ -1,6 +1,6 @@
 """Attention of CLIP's last block, in the variants that training-free segmentation uses.
 
-All of them are sums of softmax maps applied to the values, so each is one or two calls of
+All of them are sums of softmax maps applied to the values, so each is one or a few calls of
 ``scaled_dot_product_attention`` and no map of N x N tokens has to exist.
 
 ============  ======================================================  =============================================
@@ -11,78 +11,147 @@ variant       attention, per head, with s = head_dim ** -0.5          source
 ``sclip``     (softmax(s q q^T) + softmax(s k k^T)) v, a sum          Wang et al., ECCV 2024, "CSA"
 ``clearclip`` softmax(s q q^T) v                                      Lan et al., ECCV 2024
 ``naclip``    softmax(s k k^T + Omega) v, Omega a Gaussian window     Hajimiri et al., WACV 2025
+``segearth``  the sum of softmax(s x x^T) v for x = q, k and v        Li et al., CVPR 2025 (SegEarth-OV)
 ============  ======================================================  =============================================
 """
 
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["RESIDUAL_BY_DEFAULT", "AttentionVariant", "attend", "gaussian_window", "merge_heads", "project_qkv"]
+from sclip_lightning.errors import ConfigError
+from sclip_lightning.windows import Part
 
-AttentionVariant = Literal["vanilla", "maskclip", "sclip", "clearclip", "naclip"]
+__all__ = ["Attention", "AttentionName", "NeighbourAttention", "attention_of", "gaussian_window"]
 
-#: Whether the method, as published, keeps the residual connections and the MLP of the last block.
-RESIDUAL_BY_DEFAULT: dict[AttentionVariant, bool] = {
-    "vanilla": True,
-    "maskclip": False,
-    "sclip": True,
-    "clearclip": False,
-    "naclip": False,
+AttentionName = Literal["vanilla", "maskclip", "sclip", "clearclip", "naclip", "segearth"]
+
+
+class Attention(Part, ABC):
+    """Attention of a block, put in the place of its own.
+
+    Attributes:
+        keeps_residual: Whether the method, as published, keeps the block's residual connections and MLP.
+    """
+
+    keeps_residual: bool = False
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether it compares tokens at all: only then can anything be added to its logits."""
+        return True
+
+    @abstractmethod
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, grid: tuple[int, int], bias: Tensor | None = None, gain: float = 1.0
+    ) -> Tensor:
+        """Apply the attention, ``softmax(gain * s * products + bias) v``.
+
+        Args:
+            q: [B, heads, N, d] queries, the class token's first, then the patches' row by row.
+            k: [B, heads, N, d] keys.
+            v: [B, heads, N, d] values.
+            grid: (rows, columns) of patches.
+            bias: Broadcastable to [B, heads, N, N], added before each softmax.
+            gain: Factor on the scaled products.
+
+        Returns:
+            [B, heads, N, d].
+        """
+
+
+@dataclass(frozen=True)
+class ProductAttention(Attention):
+    """A sum of softmax maps, one for each pair of projections that is compared; the values alone without any.
+
+    Attributes:
+        pairs: Which of q, k and v are compared: ``("qq", "kk")``. The weights of a token add up to their number.
+        keeps_residual: As for :class:`Attention`.
+    """
+
+    pairs: tuple[str, ...]
+    keeps_residual: bool = False
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether there is a pair."""
+        return bool(self.pairs)
+
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, grid: tuple[int, int], bias: Tensor | None = None, gain: float = 1.0
+    ) -> Tensor:
+        """Apply the attention."""
+        del grid
+        if not self.pairs:
+            return v
+        tensors = {"q": q, "k": k, "v": v}
+        mask = None if bias is None else bias.to(v.dtype)
+        scale = gain * v.shape[-1] ** -0.5
+        total = None
+        for pair in self.pairs:
+            map_ = F.scaled_dot_product_attention(tensors[pair[0]], tensors[pair[1]], v, attn_mask=mask, scale=scale)
+            total = map_ if total is None else total + map_
+        assert total is not None
+        return total
+
+
+@dataclass(frozen=True)
+class NeighbourAttention(Attention):
+    """Keys compared with keys, near patches first (Hajimiri et al., NACLIP, WACV 2025, arXiv 2404.08181).
+
+    Args:
+        std: Standard deviation of the Gaussian window in patches, above 0 (paper: 5).
+
+    Raises:
+        ConfigError: ``std`` is not above 0.
+    """
+
+    std: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.std < float("inf"):
+            msg = f"NeighbourAttention: std is {self.std}, but a Gaussian's width in patches must be above 0."
+            raise ConfigError(msg)
+
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, grid: tuple[int, int], bias: Tensor | None = None, gain: float = 1.0
+    ) -> Tensor:
+        """Apply the attention."""
+        window = gaussian_window(*grid, self.std, k.device)
+        return _KEYS(q, k, v, grid, window if bias is None else bias + window, gain)
+
+
+_KEYS = ProductAttention(("kk",))
+
+_ATTENTIONS: dict[AttentionName, Attention] = {
+    "vanilla": ProductAttention(("qk",), keeps_residual=True),
+    "maskclip": ProductAttention(()),
+    "sclip": ProductAttention(("qq", "kk"), keeps_residual=True),
+    "clearclip": ProductAttention(("qq",)),
+    "naclip": NeighbourAttention(),
+    "segearth": ProductAttention(("qq", "kk", "vv")),
 }
 
 
-def project_qkv(attention: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values of a packed multi-head attention.
+def attention_of(attention: AttentionName | Attention) -> Attention:
+    """The attention that a name stands for; an attention itself is returned as it is.
 
-    Only ``in_proj_weight``, ``in_proj_bias`` and ``num_heads`` are read, which ``nn.MultiheadAttention`` and
-    open_clip's own attention share.
-
-    Args:
-        attention: The block's attention.
-        x: [B, N, D] tokens after the block's first LayerNorm.
-
-    Returns:
-        Three tensors [B, heads, N, D / heads].
+    Raises:
+        ConfigError: There is no attention of that name.
     """
-    batch, tokens, width = x.shape
-    packed = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
-    heads = attention.num_heads
-    q, k, v = packed.view(batch, tokens, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-    return q, k, v
-
-
-def merge_heads(attention: Any, y: Tensor) -> Tensor:
-    """Concatenate the heads of ``y`` [B, heads, N, d] and apply the output projection; returns [B, N, D]."""
-    y = y.transpose(1, 2).flatten(2)
-    return attention.out_proj(y)
-
-
-def attend(
-    variant: AttentionVariant, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, gain: float = 1.0
-) -> Tensor:
-    """Apply one variant's attention, ``softmax(gain * s * products + bias) v``.
-
-    Args:
-        variant: See the table at the top of this module.
-        q: [B, heads, N, d] queries.
-        k: [B, heads, N, d] keys.
-        v: [B, heads, N, d] values.
-        bias: Broadcastable to [B, heads, N, N], added before each softmax; ``naclip``'s Omega for one.
-        gain: Factor on the scaled products.
-
-    Returns:
-        [B, heads, N, d]. For ``sclip`` the weights of a token add up to 2, otherwise to 1.
-    """
-    if variant == "maskclip":
-        return v
-    pairs = {"vanilla": [(q, k)], "sclip": [(q, q), (k, k)], "clearclip": [(q, q)], "naclip": [(k, k)]}[variant]
-    mask = None if bias is None else bias.to(v.dtype)
-    scale = gain * v.shape[-1] ** -0.5
-    outputs = [F.scaled_dot_product_attention(a, b, v, attn_mask=mask, scale=scale) for a, b in pairs]
-    return outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
+    if isinstance(attention, Attention):
+        return attention
+    if attention not in _ATTENTIONS:
+        msg = (
+            f"There is no attention {attention!r} (--model.decoder.attention). Choose one of "
+            f"{', '.join(get_args(AttentionName))}."
+        )
+        raise ConfigError(msg)
+    return _ATTENTIONS[attention]
 
 
 def gaussian_window(rows: int, columns: int, std: float, device: torch.device | str = "cpu") -> Tensor:

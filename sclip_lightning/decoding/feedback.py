@@ -1,7 +1,8 @@
 """Semantic feedback refinement (SFR): a first segmentation decides which patches attend to which in the last block.
 
-Yang et al., "ResCLIP: Residual Attention for Training-free Dense Vision-language Inference", CVPR 2025. What the paper
-leaves open follows the authors' released code, whose oddities are kept where they change the result and named here.
+Yang et al., "ResCLIP: Residual Attention for Training-free Dense Vision-language Inference", CVPR 2025, arXiv
+2411.15851. What the paper leaves open follows the authors' released code, whose oddities are kept where they change the
+result and named here.
 """
 
 from dataclasses import dataclass
@@ -11,12 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.decoding.affinity.line_of_sight import in_sight, lines_between_patches
-from sclip_lightning.decoding.attention import AttentionVariant
-from sclip_lightning.errors import ConfigError
 from sclip_lightning.refine.pamr import pamr_weights, smooth
+from sclip_lightning.windows import Part
 from sclip_lightning.windows.merge import bilinear_operator
 
-__all__ = ["SemanticFeedback", "check_feedback", "patch_affinity", "patch_labels"]
+__all__ = ["SemanticFeedback", "patch_affinity", "patch_labels"]
 
 #: PAMR inside the first pass, whatever refines the result afterwards (released code).
 PAMR_ITERATIONS, PAMR_DILATIONS = 10, (8, 16)
@@ -28,31 +28,33 @@ ACCELERATOR_PIXELS = 64 * CPU_PIXELS
 
 
 @dataclass(frozen=True)
-class SemanticFeedback:
+class SemanticFeedback(Part):
     """Mixes a map of which patches look alike into the last block's attention logits.
 
     With ``z`` the scaled products of queries and keys and ``S`` the affinity of the first pass, the second pass takes
     ``softmax(tau * ((1 - lam) * z + lam * S))``.
 
-    Attributes:
-        tau: Factor on the mixed logits.
-        lam: Share of the affinity, in [0, 1].
-        threshold: Pixels less certain than this in the first pass count as query 0, whatever that is (released code).
-        logit_scale: Factor on the first pass's cosines before its softmax.
-        gaussian_std: Standard deviation of the affinity's blur, in patches.
+    Args:
+        tau: Factor on the mixed logits; null takes what is published for the benchmark.
+        lam: Share of the affinity, in [0, 1]; null likewise.
+        threshold: Pixels less certain than this in the first pass count as query 0, whatever that is (released code);
+            in [0, 1], null likewise.
+        logit_scale: Factor on the first pass's cosines before its softmax; null takes that of the head.
+        gaussian_std: Standard deviation of the affinity's blur, in patches (released code: 5).
         line_of_sight: Weaken ties between patches that do not see each other through patches of their own label.
     """
 
-    tau: float
-    lam: float
-    threshold: float
-    logit_scale: float = 40.0
+    tau: float | None = None
+    lam: float | None = None
+    threshold: float | None = None
+    logit_scale: float | None = None
     gaussian_std: float = 5.0
     line_of_sight: bool = True
 
     @property
     def gain(self) -> float:
         """Factor on the scaled products of the second pass."""
+        assert self.tau is not None and self.lam is not None
         return self.tau * (1 - self.lam)
 
     def bias(self, logits: Tensor, windows: Tensor, cells: tuple[int, int], patch_size: tuple[int, int]) -> Tensor:
@@ -67,6 +69,8 @@ class SemanticFeedback:
         Returns:
             [B, 1, 1 + h * w, 1 + h * w] float32, the same for all heads; 0 for the class token.
         """
+        assert self.tau is not None and self.lam is not None
+        assert self.threshold is not None and self.logit_scale is not None
         budget = CPU_PIXELS if windows.device.type == "cpu" else ACCELERATOR_PIXELS
         step = max(budget // (windows.shape[-2] * windows.shape[-1]), 1)
         parts = zip(logits.split(step), windows.split(step), strict=True)
@@ -77,16 +81,6 @@ class SemanticFeedback:
         # The released code rounds the map and its share to float16 even in a float32 model.
         share = (affinity / affinity.amax(dim=(1, 2), keepdim=True)).half() * self.lam
         return F.pad(self.tau * share.float(), (1, 0, 1, 0))[:, None]
-
-
-def check_feedback(attention: AttentionVariant) -> None:
-    """Raise ConfigError for an attention whose logits cannot be mixed with anything, because it has none."""
-    if attention == "maskclip":
-        msg = (
-            "Semantic feedback changes attention logits, and maskclip has none: it takes each patch's value alone. Set "
-            "--model.sfr to false or choose another --model.attention."
-        )
-        raise ConfigError(msg)
 
 
 def patch_labels(

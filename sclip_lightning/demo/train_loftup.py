@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from sclip_lightning.demo.scenes import Scene
 from sclip_lightning.demo.train_clip import VIEW, normalised
-from sclip_lightning.towers.clip import VisionTower
-from sclip_lightning.upsampling.networks.loftup import LoftUp
+from sclip_lightning.towers.clip import ClipTower
+from sclip_lightning.upsampling.networks.loftup import LoftUpNetwork
 
 __all__ = ["train_loftup"]
 
@@ -64,7 +64,7 @@ def views(scenes: list[Scene], steps: int, seed: int) -> Iterator[Views]:
         yield Views(F.avg_pool2d(finer, 2), finer, torch.from_numpy(np.stack(layouts)).long())
 
 
-def train_loftup(visual: Any, scenes: list[Scene], steps: int, seed: int = 0) -> LoftUp:
+def train_loftup(visual: Any, scenes: list[Scene], steps: int, seed: int = 0) -> LoftUpNetwork:
     """Train a LoftUp on the patch features of ``visual``, CLIP's vision tower.
 
     Args:
@@ -74,8 +74,8 @@ def train_loftup(visual: Any, scenes: list[Scene], steps: int, seed: int = 0) ->
         seed: Of the initial weights and of the views.
     """
     torch.manual_seed(seed)
-    tower = VisionTower(visual, "maskclip")
-    network = LoftUp(visual.proj.shape[1])
+    tower = ClipTower(visual)
+    network = LoftUpNetwork(visual.proj.shape[1])
     network.upsampler.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -98,14 +98,16 @@ def train_loftup(visual: Any, scenes: list[Scene], steps: int, seed: int = 0) ->
 
 
 @torch.no_grad()
-def _features(tower: VisionTower, windows: Tensor) -> Tensor:
+def _features(tower: ClipTower, windows: Tensor) -> Tensor:
     """Patch features [B, C, 8, 8] of windows [B, 3, 64, 64]: the value path, which LoftUp is given later."""
-    inputs = tower.trunk(windows)
-    return tower.value_path(inputs)[:, 1:].mT.unflatten(2, inputs.grid)
+    trunk = tower.trunk(windows)
+    _, _, v = tower.project(trunk.x, tower.depth)
+    values = tower.to_text_space(tower.output(v, tower.depth))
+    return values[:, trunk.prefix :].mT.unflatten(2, trunk.grid)
 
 
 @torch.no_grad()
-def _target(tower: VisionTower, network: LoftUp, batch: Views) -> Tensor:
+def _target(tower: ClipTower, network: LoftUpNetwork, batch: Views) -> Tensor:
     """What every position should be, [B, 32 * 32, C]: normed finer features, mostly their mean over the region."""
     half = VIEW // 2
     corners = [(top, left) for top in (0, half, VIEW) for left in (0, half, VIEW)]

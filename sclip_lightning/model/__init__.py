@@ -1,1 +1,1 @@
-"""TODO."""
+"""The segmentor: parts put together, from windows to labels."""

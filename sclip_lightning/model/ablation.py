@@ -1,20 +1,21 @@
 """Which parts of a configuration an ablation switches on and off, row by row."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import accumulate
 from typing import Any
 
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.model.facts import method_of_parts
+from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.windows import Part
 
 __all__ = ["Row", "ablation_rows"]
 
-#: What is switched off for the baseline, by the name of the part; the order in which parts are added up.
-_PARTS: dict[str, dict[str, Any]] = {
-    "ResCLIP": {"rcs": False, "sfr": False},
-    "LoftUp": {"loftup": False},
-    "refiners": {"refiners": None},
-}
+#: Options that hold parts besides the decoder, in the order in which these are added up.
+_OPTIONS = ("prior", "upsampler", "refiners")
+#: CLIP's own last block, with the residual connections that it has.
+_VANILLA = {"decoder.attention": "vanilla", "decoder.residual": None}
 
 
 @dataclass(frozen=True)
@@ -24,19 +25,25 @@ class Row:
     Attributes:
         name: What is switched on.
         folder: The same as the name of a folder.
-        changes: Options that differ from the configuration.
+        changes: What differs from the configuration, by option; ``decoder.rcs`` is an option of the decoder.
     """
 
     name: str
     folder: str
     changes: Mapping[str, Any]
 
+    def apply(self, options: SegmentorOptions) -> SegmentorOptions:
+        """The options of this row."""
+        own = {option: value for option, value in self.changes.items() if "." not in option}
+        decoder = {option.partition(".")[2]: value for option, value in self.changes.items() if "." in option}
+        return replace(options, decoder=replace(options.decoder, **decoder), **own)  # type: ignore[type-var]
 
-def ablation_rows(options: Mapping[str, Any]) -> list[Row]:
+
+def ablation_rows(options: SegmentorOptions) -> list[Row]:
     """The rows for a configuration: vanilla attention, the baseline, each part alone, then one more at a time.
 
     Args:
-        options: The options of ``SegmentationModule``; parts that they leave switched off have no row.
+        options: The configuration; what it leaves switched off has no row.
 
     Returns:
         The baseline, without any part, is called ``baseline``; the last row is the configuration as it stands.
@@ -44,31 +51,40 @@ def ablation_rows(options: Mapping[str, Any]) -> list[Row]:
     Raises:
         ConfigError: No part is switched on.
     """
-    parts = {_title(name, options): off for name, off in _PARTS.items() if any(options[key] for key in off)}
+    parts = _parts(options)
     if not parts:
         msg = (
-            "There is nothing to ablate: the configuration has ResCLIP (--model.rcs, --model.sfr), LoftUp "
-            "(--model.loftup) and refiners (--model.refiners) all switched off. Name one that has some, such as "
-            "--config phase1.yaml."
+            "There is nothing to ablate: the configuration has the decoder's parts (--model.decoder.rcs, "
+            "--model.decoder.sfr), --model.prior, --model.upsampler and --model.refiners all switched off. Name one "
+            "that has some, such as --config phase1.yaml."
         )
         raise ConfigError(msg)
-    attention = str(options["attention"])
     everything_off = {key: value for off in parts.values() for key, value in off.items()}
     rows = [Row("baseline", "baseline", everything_off)]
-    if attention != "vanilla":
-        rows.insert(0, Row("vanilla attention", "vanilla", everything_off | {"attention": "vanilla"}))
+    if getattr(options.decoder, "attention", "vanilla") != "vanilla":
+        rows.insert(0, Row("vanilla attention", "vanilla", everything_off | _VANILLA))
     kept: list[tuple[str, ...]] = [(part,) for part in parts]
     kept += [names for names in accumulate(kept) if len(names) > 1]
     for names in kept:
         changes = {key: value for part, off in parts.items() if part not in names for key, value in off.items()}
-        rows.append(Row(" + ".join(("", *names)).strip(), "-".join(names).lower(), changes))
+        rows.append(Row(" + ".join(("", *names)).strip(), "-".join(names).replace(", ", "-").lower(), changes))
     return rows
 
 
-def _title(part: str, options: Mapping[str, Any]) -> str:
-    """The name of a part as it is configured: RCS or SFR where it is half of ResCLIP, refiners by their classes."""
-    if part == "ResCLIP" and not (options["rcs"] and options["sfr"]):
-        return "RCS" if options["rcs"] else "SFR"
-    if part == "refiners" and options["refiners"]:
-        return ", ".join(type(refiner).__name__ for refiner in options["refiners"])
-    return part
+def _parts(options: SegmentorOptions) -> dict[str, dict[str, Any]]:
+    """What switches each part off, by the part's title."""
+    inner = {
+        field.name: getattr(options.decoder, field.name)
+        for field in fields(options.decoder)  # type: ignore[arg-type]
+        if field.default is False and isinstance(getattr(options.decoder, field.name), Part)
+    }
+    parts: dict[str, dict[str, Any]] = {}
+    if inner:
+        title = method_of_parts({type(part).__name__ for part in inner.values()}) or ", ".join(inner).upper()
+        parts[title] = {f"decoder.{name}": False for name in inner}
+    for option in _OPTIONS:
+        value = getattr(options, option)
+        if value:
+            several = value if isinstance(value, list) else [value]
+            parts[", ".join(type(part).__name__ for part in several)] = {option: None}
+    return parts

@@ -1,94 +1,72 @@
-"""Putting a segmentor together from options and from what is published for the classes it is used with."""
+"""Putting a segmentor together from its settings."""
 
-from typing import TypeVar
+from collections.abc import Iterable
 
-from sclip_lightning.data.benchmark import Protocol, ResclipSettings
-from sclip_lightning.decoding.feedback import SemanticFeedback
-from sclip_lightning.decoding.residual import ResidualAttention
+from torch import nn
+
+from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.head import Head
-from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.model.settings import Settings
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
-from sclip_lightning.towers.checkpoints import Clip
-from sclip_lightning.towers.clip import VisionTower
-from sclip_lightning.towers.text import TextBank
-from sclip_lightning.upsampling import LogitUpsampler, load_loftup
+from sclip_lightning.towers import Clip, ClipTower
+from sclip_lightning.windows import MapStep, Part, SheetStep, Texts
 
-__all__ = ["build_segmentor", "build_tower", "build_upsampler", "window_of"]
-
-T = TypeVar("T")
+__all__ = ["build_segmentor", "load_networks"]
 
 
-def build_tower(clip: Clip, options: SegmentorOptions, resclip: ResclipSettings) -> VisionTower:
-    """The dense vision tower; it shares the parameters of ``clip``."""
-    residual_attention = None
-    if options.rcs:
-        residual_attention = ResidualAttention(*_given(options.rcs_weights, resclip.rcs), *options.rcs_layers)
-    return VisionTower(clip.model.visual, options.attention, options.residual, options.gaussian_std, residual_attention)
-
-
-def build_upsampler(clip: Clip, options: SegmentorOptions) -> LogitUpsampler | None:
-    """LoftUp with its weights, on the CPU; None where it is switched off."""
-    if not options.loftup:
-        return None
-    return LogitUpsampler(
-        load_loftup(options.loftup_weights, dim=clip.model.visual.proj.shape[1]),
-        mode=options.loftup_mode,
-        scale=options.loftup_scale,
-        temperature=options.loftup_temperature,
-        radius=options.loftup_radius,
-    )
-
-
-def window_of(options: SegmentorOptions, protocol: Protocol) -> tuple[int, int]:
-    """Crop and stride in pixels."""
-    return _given(options.crop, protocol.crop), _given(options.stride, protocol.stride)
-
-
-def build_segmentor(
-    tower: VisionTower,
-    upsampler: LogitUpsampler | None,
-    bank: TextBank,
-    options: SegmentorOptions,
-    protocol: Protocol,
-    resclip: ResclipSettings,
-) -> SlidingWindowSegmentor:
-    """Put the parts together.
-
-    Args:
-        tower: From :func:`build_tower`.
-        upsampler: From :func:`build_upsampler`.
-        bank: Embeddings of the class names.
-        options: What the user chose.
-        protocol: Constants for what the user left open.
-        resclip: ResCLIP's, likewise.
+def load_networks(clip: Clip, parts: Iterable[Part]) -> dict[str, nn.Module]:
+    """Every network that the parts need, each loaded once, on the CPU; CLIP's tower shares the parameters of ``clip``.
 
     Raises:
-        ConfigError: Parts or numbers that do not go together; see ``SlidingWindowSegmentor``.
+        CheckpointError: Weights cannot be found, read or fitted.
     """
-    head = Head(
-        logit_scale=_given(options.logit_scale, protocol.logit_scale),
-        prob_threshold=_given(options.prob_threshold, protocol.prob_threshold),
-        area_threshold=_given(options.area_threshold, protocol.area_threshold),
-    )
-    feedback = None
-    if options.sfr:
-        tau, lam = _given(options.sfr_weights, resclip.sfr)
-        threshold = _given(options.sfr_threshold, resclip.sfr_threshold)
-        feedback = SemanticFeedback(tau, lam, threshold, head.logit_scale, options.gaussian_std)
-    crop, stride = window_of(options, protocol)
+    tower = ClipTower(clip.model.visual)
+    networks: dict[str, nn.Module] = {"clip": tower}
+    for part in parts:
+        for name in part.networks:
+            if name not in networks:
+                networks[name] = part.load_network(name, tower.text_width)
+    return networks
+
+
+def build_segmentor(networks: dict[str, nn.Module], texts: Texts, settings: Settings) -> SlidingWindowSegmentor:
+    """Put the parts together, in the order in which they run.
+
+    What the class token says comes first, then what works on the decoder's own grid (LPOSS), the upsampler, and what
+    works on any grid; then the windows are merged and the refiners of whole maps follow.
+
+    Args:
+        networks: From :func:`load_networks`.
+        texts: Embeddings of the class names.
+        settings: All numbers.
+
+    Raises:
+        ConfigError: Parts or numbers that do not go together.
+    """
+    tower = networks["clip"]
+    assert isinstance(tower, ClipTower)
+    for part in settings.parts:
+        part.check(tower.depth, tower.patch_size)
+    early = [step for step in settings.refiners if isinstance(step, SheetStep) and step.works_on == "tokens"]
+    late = [step for step in settings.refiners if isinstance(step, SheetStep) and step.works_on == "sheet"]
+    sheet_steps = [step for step in (settings.prior, *early, settings.upsampler, *late) if step is not None]
+    for step in sheet_steps:
+        missing = [extra for extra in step.needs if extra not in settings.decoder.gives]
+        if missing:
+            msg = (
+                f"{type(step).__name__} needs the {missing[0].replace('_', ' ')}, which "
+                f"{type(settings.decoder).__name__} does not give. Leave one of them out, or choose another --model.decoder."
+            )
+            raise ConfigError(msg)
+    protocol = settings.protocol
     return SlidingWindowSegmentor(
-        tower,
-        bank.queries,
-        bank.query_classes,
-        head,
-        crop=crop,
-        stride=stride,
-        window_batch_size=options.window_batch_size,
-        feedback=feedback,
-        upsampler=upsampler,
-        refiners=options.refiners or [],
+        networks,
+        texts,
+        settings.decoder,
+        Head(protocol.logit_scale, protocol.prob_threshold, protocol.area_threshold, protocol.background),
+        crop=protocol.crop,
+        stride=protocol.stride,
+        window_batch_size=settings.window_batch_size,
+        sheet_steps=sheet_steps,
+        map_steps=[step for step in settings.refiners if isinstance(step, MapStep)],
     )
-
-
-def _given(option: T | None, published: T) -> T:
-    return published if option is None else option

@@ -1,35 +1,45 @@
 """Saying in words what a segmentor computes, read off its parts rather than off the options they were made from."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.towers.checkpoints import fingerprint
+from sclip_lightning.windows import Part
 
-__all__ = ["describe_segmentor"]
+__all__ = ["describe_part", "describe_segmentor"]
 
 
 def describe_segmentor(segmentor: SlidingWindowSegmentor) -> dict[str, Any]:
-    """Everything in a segmentor that its labels depend on, weights of the tower excepted; one entry per choice."""
-    tower, upsampler = segmentor.tower, segmentor.upsampler
-    loftup = "off"
-    if upsampler:
-        settings = {name: getattr(upsampler, name) for name in ("mode", "scale", "temperature", "radius")}
-        loftup = _settings(settings | {"weights": f"sha256 {fingerprint(upsampler.network)[:12]}"})
+    """Everything in a segmentor that its labels depend on, weights of CLIP excepted; one entry per choice."""
+    decoder = segmentor.decoder
+    steps = [*segmentor.sheet_steps, *segmentor.map_steps]
+    hashes = {
+        f"{name}_sha256": fingerprint(network)[:12] for name, network in segmentor.networks.items() if name != "clip"
+    }
     return {
         "names": len(segmentor.queries),
         "crop": segmentor.crop or "whole image",
         "stride": segmentor.stride if segmentor.crop else "-",
-        "attention": tower.attention,
-        **({"gaussian_std": tower.gaussian_std} if tower.attention == "naclip" else {}),
-        "residual": tower.residual,
+        "decoder": type(decoder).__name__,
+        **{name: _value(value) for name, value in _numbers(decoder).items()},
         **asdict(segmentor.head),
-        "rcs": _settings(asdict(tower.residual_attention)) if tower.residual_attention else "off",
-        "sfr": _settings(asdict(segmentor.feedback)) if segmentor.feedback else "off",
-        "loftup": loftup,
-        "refiners": "; ".join(map(str, segmentor.refiners)) or "off",
+        "steps": "; ".join(map(describe_part, steps)) or "none",
+        **hashes,
     }
 
 
-def _settings(settings: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in settings.items())
+def describe_part(part: Part) -> str:
+    """The name of a part with all its numbers; a network's file is left out, since its hash says what it is."""
+    numbers = ", ".join(f"{name} {_value(value)}" for name, value in _numbers(part).items())
+    return f"{type(part).__name__} ({numbers})" if numbers else type(part).__name__
+
+
+def _numbers(part: Any) -> dict[str, Any]:
+    return {field.name: getattr(part, field.name) for field in fields(part) if field.name != "weights"}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Part):
+        return describe_part(value)
+    return "off" if value is None else value

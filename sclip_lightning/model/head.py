@@ -1,9 +1,10 @@
 """From merged logits to labels or probabilities.
 
 As published: ``softmax(logit_scale * logits)`` over the queries, the maximum over each class's synonyms, an optional
-area filter, arg-max, and class 0 where the maximum is below ``prob_threshold``. Softmax and maximum keep the order, so
-labels need neither: the class of the best query is the label, and only the confidence that the threshold looks at takes
-a sum of exponentials per pixel. Labels are therefore made in one pass over row blocks, or two with the area filter.
+area filter, arg-max, and the background class (0, but for SegEarth-OV) where the maximum is below ``prob_threshold``.
+Softmax and maximum keep the order, so labels need neither: the class of the best query is the label, and only the
+confidence that the threshold looks at takes a sum of exponentials per pixel. Labels are therefore made in one pass over
+row blocks, or two with the area filter.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sclip_lightning.windows.merge import MergedLogits
+from sclip_lightning.windows import MergedLogits
 
 __all__ = ["Head"]
 
@@ -22,14 +23,16 @@ class Head:
 
     Attributes:
         logit_scale: Factor on the cosines before the softmax.
-        prob_threshold: Pixels whose highest class probability is below it become class 0; 0 switches it off.
+        prob_threshold: Pixels whose highest class probability is below it become ``background``; 0 switches it off.
         area_threshold: A class other than 0 whose area is not greater than this share of the area of all classes other
-            than 0 is taken out, and its pixels are labelled anew; 0 switches it off.
+            than 0 is taken out, and its pixels get the best of the other labels; 0 switches it off.
+        background: The class that pixels below the threshold become.
     """
 
     logit_scale: float
     prob_threshold: float = 0.0
     area_threshold: float = 0.0
+    background: int = 0
 
     def labels(self, merged: MergedLogits, query_classes: Tensor) -> Tensor:
         """Label every pixel.
@@ -74,7 +77,7 @@ class Head:
         if self.area_threshold > 0:
             small = self._is_small(labels, len(probabilities))
             confidence, labels = probabilities.masked_fill(small[:, None, None], 0).max(dim=0)
-        return labels.masked_fill(confidence < self.prob_threshold, 0)
+        return labels.masked_fill(confidence < self.prob_threshold, self.background)
 
     def _label(
         self, merged: MergedLogits, query_classes: Tensor, prob_threshold: float, excluded: Tensor | None = None
@@ -90,7 +93,7 @@ class Head:
                 # Relative to the pixel's top logit, so that no exponential overflows.
                 total = block.sub_(top[:, None]).mul_(self.logit_scale).exp_().sum(dim=1)
                 confidence = ((best - top) * self.logit_scale).exp() / total
-                label = label.masked_fill(confidence < prob_threshold, 0)
+                label = label.masked_fill(confidence < prob_threshold, self.background)
             labels[rows] = label
         return labels
 

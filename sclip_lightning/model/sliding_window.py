@@ -1,47 +1,76 @@
-"""Sliding-window SCLIP on normalised images and a fixed set of names, without Lightning."""
+"""Segmentation of normalised images into a fixed set of names, without Lightning: the order of all steps."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sclip_lightning.decoding.feedback import SemanticFeedback, check_feedback
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.model.head import Head
-from sclip_lightning.towers.clip import VisionTower
-from sclip_lightning.upsampling import LogitUpsampler
-from sclip_lightning.windows.grid import check_sliding_window, cut_windows, window_grid
-from sclip_lightning.windows.merge import MergedLogits
-from sclip_lightning.windows.steps import Refiner, check_order
+from sclip_lightning.towers import Tower
+from sclip_lightning.windows import (
+    Decoder,
+    MapStep,
+    MergedLogits,
+    Scene,
+    Sheet,
+    SheetStep,
+    Texts,
+    Windows,
+    check_sliding_window,
+    compare_with_texts,
+    window_grid,
+)
 
-__all__ = ["SlidingWindowSegmentor"]
+__all__ = ["Segmentation", "SlidingWindowSegmentor"]
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What segmenting one image gives.
+
+    Attributes:
+        labels: [H, W] int64 class labels.
+    """
+
+    labels: Tensor
+    _scene: Scene
+    _merged: MergedLogits
+    _maps: Tensor | None
+    _segmentor: "SlidingWindowSegmentor"
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """[C, H, W] float32 class probabilities, after refiners, before area filter, threshold and steps on labels.
+
+        Made when first asked for, since all of them take C times as much memory as the labels and more.
+        """
+        return self._segmentor.class_maps(self._merged, self._scene) if self._maps is None else self._maps
 
 
 class SlidingWindowSegmentor(nn.Module):
     """Open-vocabulary segmentation with a dense CLIP tower (SCLIP: Wang et al., ECCV 2024).
 
-    The tower may run under autocast; everything from the cosine similarities to the arg-max is computed in float32,
+    Networks may run under autocast; everything from the cosine similarities to the arg-max is computed in float32,
     because bfloat16 there flips some 4 % of the labels.
 
     Args:
-        tower: Source of patch tokens.
-        queries: [Q, D] L2-normalised text embeddings.
-        query_classes: [Q] int64, the class of each query; every class 0..C-1 has at least one.
+        networks: Every network that the parts need, by name; CLIP's tower is ``clip``.
+        texts: The names of the classes.
+        decoder: From windows to tokens.
         head: Scale and thresholds.
         crop: Side of a sliding window in pixels; 0 takes each image whole.
         stride: Distance between windows in pixels, at most ``crop``.
-        window_batch_size: Most windows in one pass through the tower; it bounds memory.
-        feedback: ResCLIP's SFR; None leaves it out.
-        upsampler: LoftUp on the logits; None leaves it out.
-        refiners: Applied in order to the maps at the output size, which then exist whole.
+        padding: Windows are padded with zeros to a multiple of this many pixels; 1 leaves them alone.
+        window_batch_size: Most windows in one pass through a network; it bounds memory.
+        sheet_steps: Steps on logits before they are merged, in order.
+        map_steps: Refiners: steps on whole maps at the output size, in order; those of logits come first, then those of
+            probabilities, then those of labels.
 
     Raises:
-        ConfigError: The stride is greater than the crop, no window may pass at a time, semantic feedback is asked for
-            with ``maskclip``, the upsampler's grid is finer than the pixels or leaves the logits out while a part that
-            changes them is switched on, or a refiner of logits follows one of
-            probabilities.
+        ConfigError: The stride is greater than the crop, or no window may pass at a time.
     """
 
     queries: Tensor
@@ -49,148 +78,119 @@ class SlidingWindowSegmentor(nn.Module):
 
     def __init__(
         self,
-        tower: VisionTower,
-        queries: Tensor,
-        query_classes: Tensor,
+        networks: Mapping[str, nn.Module],
+        texts: Texts,
+        decoder: Decoder,
         head: Head,
         crop: int = 224,
         stride: int = 112,
+        padding: int = 1,
         window_batch_size: int = 32,
-        feedback: SemanticFeedback | None = None,
-        upsampler: LogitUpsampler | None = None,
-        refiners: Sequence[Refiner] = (),
+        sheet_steps: Sequence[SheetStep] = (),
+        map_steps: Sequence[MapStep] = (),
     ) -> None:
         super().__init__()
         check_sliding_window(crop, stride)
-        check_order(refiners)
         if window_batch_size < 1:
             msg = f"--model.window_batch_size is {window_batch_size}; at least one window must pass at a time."
             raise ConfigError(msg)
-        if feedback:
-            check_feedback(tower.attention)
-        if upsampler and upsampler.scale > min(tower.patch_size):
-            msg = (
-                f"LoftUp cannot give {upsampler.scale} positions per patch of {min(tower.patch_size)} pixels: set "
-                "--model.loftup_scale to at most the patch size."
-            )
-            raise ConfigError(msg)
-        if upsampler and upsampler.mode == "direct" and (feedback or tower.residual_attention):
-            msg = (
-                "LoftUp in direct mode compares upsampled value features with the text: residual attention and "
-                "semantic feedback could change nothing. Set --model.rcs and --model.sfr to false, or "
-                "--model.loftup_mode to affinity."
-            )
-            raise ConfigError(msg)
-        self.tower = tower
-        self.register_buffer("queries", queries.float(), persistent=False)
-        self.register_buffer("query_classes", query_classes, persistent=False)
+        self.networks = nn.ModuleDict(dict(networks))
+        self.register_buffer("queries", texts.queries.float(), persistent=False)
+        self.register_buffer("query_classes", texts.classes, persistent=False)
+        self.decoder = decoder
         self.head = head
         self.crop = crop
         self.stride = stride
+        self.padding = padding
         self.window_batch_size = window_batch_size
-        self.feedback = feedback
-        self.upsampler = upsampler
-        self.refiners = refiners
+        self.sheet_steps = tuple(sheet_steps)
+        self.map_steps = tuple(map_steps)
+
+    @property
+    def tower(self) -> Tower:
+        """CLIP's."""
+        return self.networks["clip"]  # type: ignore[return-value]  # a ModuleDict forgets what it holds
 
     @torch.no_grad()
-    def predict(self, images: Tensor, output_size: tuple[int, int] | None = None, rgb: Tensor | None = None) -> Tensor:
-        """Label every pixel of a batch of images of one size.
+    def predict(
+        self,
+        image: Tensor,
+        output_size: tuple[int, int] | None = None,
+        rgb: Tensor | None = None,
+        regions: Tensor | None = None,
+    ) -> Segmentation:
+        """Label every pixel of one image.
 
         Args:
-            images: [B, 3, H, W] float32, normalised as CLIP expects.
-            output_size: (H_out, W_out) of the labels in pixels; the images' own size by default.
-            rgb: [B, 3, H_out, W_out] uint8, the same images; only refiners of probabilities need them.
-
-        Returns:
-            [B, H_out, W_out] int64 class labels.
+            image: [3, h, w] float32, normalised as CLIP expects.
+            output_size: (H, W) of the labels in pixels; the image's own size by default.
+            rgb: [3, H, W] uint8, the same image; only refiners of probabilities need it.
+            regions: [H, W] int64, a class-agnostic segment per pixel; only steps that read segments need it.
 
         Raises:
-            DataError: The images are smaller than one patch.
+            DataError: The image is smaller than one patch.
+            ConfigError: A step is given nothing of what it needs.
         """
-        if self.refiners:
-            refined = self.probabilities(images, output_size, rgb)
-            return torch.stack([self.head.labels_from_probabilities(maps) for maps in refined])
-        return torch.stack([self.head.labels(m, self.query_classes) for m in self.merged_logits(images, output_size)])
+        scene = self.scene(image, output_size, rgb, regions)
+        merged = self.merged_logits(scene)
+        maps = None
+        if any(step.works_on != "labels" for step in self.map_steps):
+            maps = self.class_maps(merged, scene)
+            labels = self.head.labels_from_probabilities(maps)
+        else:
+            labels = self.head.labels(merged, self.query_classes)
+        for step in self._map_steps("labels"):
+            labels = step(labels, scene)
+        return Segmentation(labels, scene, merged, maps, self)
 
-    @torch.no_grad()
-    def probabilities(
-        self, images: Tensor, output_size: tuple[int, int] | None = None, rgb: Tensor | None = None
-    ) -> Tensor:
-        """Refined class probabilities [B, C, H_out, W_out] float32, before thresholds; arguments as :meth:`predict`."""
-        guides = [None] * len(images) if rgb is None else rgb
-        merged = self.merged_logits(images, output_size)
-        return torch.stack([self.class_maps(*one) for one in zip(merged, images, guides, strict=True)])
-
-    @torch.no_grad()
-    def class_maps(self, merged: MergedLogits, image: Tensor, rgb: Tensor | None = None) -> Tensor:
-        """Refined class probabilities of one image.
-
-        Args:
-            merged: Its logits.
-            image: [3, H, W] float32, normalised.
-            rgb: [3, H_out, W_out] uint8, the same image; only refiners of probabilities need it.
-
-        Returns:
-            [C, H_out, W_out] float32.
-        """
-        if rgb is None and any(refiner.works_on == "probabilities" for refiner in self.refiners):
-            msg = (
-                "Refiners of probabilities are guided by the image itself: pass it as rgb, [B, 3, H_out, W_out] uint8."
-            )
-            raise ValueError(msg)
-        maps = merged.full()
-        with torch.autocast(image.device.type, enabled=False):
-            for refiner in self.refiners:
-                if refiner.works_on == "logits":
-                    maps = refiner(maps, image)
-            maps = self.head.probabilities(maps, self.query_classes)
-            for refiner in self.refiners:
-                if refiner.works_on == "probabilities" and rgb is not None:
-                    maps = refiner(maps, rgb)
-        return maps
-
-    @torch.no_grad()
-    def logits(self, images: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
-        """Cosines [B, Q, H_out, W_out] float32 with every query, not refined; arguments as :meth:`predict`."""
-        return torch.stack([m.full() for m in self.merged_logits(images, output_size)])
-
-    @torch.no_grad()
-    def merged_logits(self, images: Tensor, output_size: tuple[int, int] | None = None) -> list[MergedLogits]:
-        """The logits of each image, merged lazily; arguments as :meth:`predict`."""
-        height, width = images.shape[-2:]
-        grid = window_grid(height, width, self.crop, self.stride)
-        cells = self.tower.grid_size(*grid.window_size)
-        if 0 in cells:
+    def scene(
+        self,
+        image: Tensor,
+        output_size: tuple[int, int] | None = None,
+        rgb: Tensor | None = None,
+        regions: Tensor | None = None,
+    ) -> Scene:
+        """Everything that steps may ask of an image; arguments as :meth:`predict`."""
+        height, width = image.shape[-2:]
+        grid = window_grid(height, width, self.crop, self.stride, self.padding)
+        if 0 in self.tower.grid_size(*grid.padded_size):
+            patch = self.tower.patch_size
             msg = (
                 f"An image of {height} x {width} pixels (height x width, after resizing) is smaller than one patch of "
-                f"{self.tower.patch_size[0]} x {self.tower.patch_size[1]}. Raise --data.short_side or skip the image."
+                f"{patch[0]} x {patch[1]}. Raise --data.short_side or skip the image."
             )
             raise DataError(msg)
-        windows = cut_windows(images, grid)
-        chunks = windows.chunk(math.ceil(len(windows) / self.window_batch_size))
-        logits = torch.cat([self._window_logits(chunk) for chunk in chunks])
-        if self.upsampler:
-            cells = (cells[0] * self.upsampler.scale, cells[1] * self.upsampler.scale)
-        output_size = output_size or grid.image_size
-        return [MergedLogits(image, grid, cells, output_size) for image in logits.split(len(grid))]
+        return Scene(
+            pixels=image,
+            output_size=output_size or (height, width),
+            windows=Windows(image, grid, self.window_batch_size),
+            texts=Texts(self.queries, self.query_classes),
+            networks=dict(self.networks),
+            rgb=rgb,
+            regions=regions,
+        )
 
-    def _window_logits(self, windows: Tensor) -> Tensor:
-        """Cosines with all queries on each window's grid; [B, 3, H, W] -> [B, cells, Q] float32."""
-        inputs = self.tower.trunk(windows)
-        logits = self._cosines(self.tower.finish(inputs))
-        if self.feedback:
-            with torch.autocast(windows.device.type, enabled=False):
-                bias = self.feedback.bias(logits, windows.float(), inputs.grid, self.tower.patch_size)
-            logits = self._cosines(self.tower.finish(inputs, bias, self.feedback.gain))
-        if self.upsampler:
-            (rows, columns), (height, width) = inputs.grid, self.tower.patch_size
-            features = self.tower.value_path(inputs)[:, 1:].mT.unflatten(2, inputs.grid)
-            covered = windows[..., : rows * height, : columns * width]
-            logits = self.upsampler(features, covered, logits.mT.unflatten(2, inputs.grid), self.queries)
-            logits = logits.flatten(2).mT
-        return logits
+    @torch.no_grad()
+    def merged_logits(self, scene: Scene) -> MergedLogits:
+        """Logits of all queries, merged lazily to the output size, before refiners."""
+        keep_values = any("values" in step.needs for step in self.sheet_steps)
+        tokens = self.decoder.decode(scene, keep_values)
+        sheet = Sheet(compare_with_texts(tokens.features, scene.texts), tokens.grid, tokens)
+        for step in self.sheet_steps:
+            sheet = step(sheet, scene)
+        return MergedLogits(sheet.logits, sheet.grid, scene.output_size)
 
-    def _cosines(self, tokens: Tensor) -> Tensor:
-        """Tokens with the class token first, [B, 1 + patches, D] -> [B, patches, Q] float32."""
-        with torch.autocast(tokens.device.type, enabled=False):
-            return F.normalize(tokens[:, 1:].float(), dim=-1) @ self.queries.T
+    @torch.no_grad()
+    def class_maps(self, merged: MergedLogits, scene: Scene) -> Tensor:
+        """Class probabilities [C, H, W] float32 after refiners, before area filter and threshold."""
+        maps = merged.full()
+        with torch.autocast(maps.device.type, enabled=False):
+            for step in self._map_steps("logits"):
+                maps = step(maps, scene)
+            maps = self.head.probabilities(maps, self.query_classes)
+            for step in self._map_steps("probabilities"):
+                maps = step(maps, scene)
+        return maps
+
+    def _map_steps(self, place: str) -> list[MapStep]:
+        return [step for step in self.map_steps if step.works_on == place]

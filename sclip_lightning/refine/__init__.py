@@ -1,8 +1,7 @@
-"""Refinement of logits or probabilities along the edges of the image."""
+"""Refinement of logits, probabilities or labels, before or after windows are merged: one file a method."""
 
 from sclip_lightning.refine.bilateral import Bilateral
 from sclip_lightning.refine.densecrf import DenseCRF
 from sclip_lightning.refine.pamr import PAMR
-from sclip_lightning.windows.steps import Refiner
 
-__all__ = ["PAMR", "Bilateral", "DenseCRF", "Refiner"]
+__all__ = ["PAMR", "Bilateral", "DenseCRF"]

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from sclip_lightning.refine.crf.features import Widths, image_features
 from sclip_lightning.refine.crf.permutohedral import PermutohedralLattice
-from sclip_lightning.windows.steps import Refiner
+from sclip_lightning.windows import MapStep, Scene
 
 __all__ = ["Bilateral", "bilateral"]
 
 
 @dataclass(frozen=True)
-class Bilateral(Refiner):
+class Bilateral(MapStep):
     """Smooth class probabilities along the image's edges; see :func:`bilateral`.
 
     Args:
@@ -26,9 +26,9 @@ class Bilateral(Refiner):
     sxy: Widths = 10
     srgb: Widths = 13
 
-    def __call__(self, maps: Tensor, image: Tensor) -> Tensor:
-        """Filter [C, H, W] float32 probabilities of a [3, H, W] uint8 RGB image; returns [C, H, W] float32."""
-        return bilateral(maps, image, self.sxy, self.srgb)
+    def __call__(self, maps: Tensor, scene: Scene) -> Tensor:
+        """Filter [C, H, W] float32 probabilities by the image itself; returns [C, H, W] float32."""
+        return bilateral(maps, scene.image(), self.sxy, self.srgb)
 
 
 @torch.no_grad()

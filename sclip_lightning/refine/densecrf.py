@@ -20,7 +20,7 @@ from sclip_lightning.refine.bilateral import bilateral
 from sclip_lightning.refine.crf.features import Widths, image_features, pixel_features
 from sclip_lightning.refine.crf.library_crf import MISSING, is_installed, library_crf
 from sclip_lightning.refine.crf.permutohedral import PermutohedralLattice
-from sclip_lightning.windows.steps import Refiner
+from sclip_lightning.windows import MapStep, Scene
 
 __all__ = ["DenseCRF", "dense_crf"]
 
@@ -29,7 +29,7 @@ SMALLEST = 1e-5
 
 
 @dataclass(frozen=True)
-class DenseCRF(Refiner):
+class DenseCRF(MapStep):
     """Refine class probabilities with a dense CRF; see :func:`dense_crf` for the parameters it shares.
 
     Args:
@@ -78,8 +78,9 @@ class DenseCRF(Refiner):
             ran = self.fallback
         object.__setattr__(self, "ran", ran)
 
-    def __call__(self, maps: Tensor, image: Tensor) -> Tensor:
-        """Refine [C, H, W] float32 probabilities of a [3, H, W] uint8 RGB image; returns [C, H, W] float32."""
+    def __call__(self, maps: Tensor, scene: Scene) -> Tensor:
+        """Refine [C, H, W] float32 probabilities by the image itself; returns [C, H, W] float32."""
+        image = scene.image()
         if self.ran == "bilateral":
             return bilateral(maps, image)
         settings = (

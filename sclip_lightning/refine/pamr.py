@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sclip_lightning.windows.steps import Refiner
+from sclip_lightning.windows import MapStep, Scene
 
 __all__ = ["PAMR", "pamr", "pamr_weights", "smooth"]
 
@@ -24,7 +24,7 @@ CPU_BLOCK = 2**18
 
 
 @dataclass(frozen=True)
-class PAMR(Refiner):
+class PAMR(MapStep):
     """Refines logits by :func:`pamr`.
 
     Args:
@@ -37,10 +37,10 @@ class PAMR(Refiner):
     iterations: int = 10
     dilations: tuple[int, ...] = (8, 16)
 
-    def __call__(self, maps: Tensor, image: Tensor) -> Tensor:
-        """Refine [C, H, W] float32 logits by the [3, h, w] float32 network input, resized to (H, W)."""
-        guide = F.interpolate(image[None].float(), maps.shape[1:], mode="bilinear", align_corners=False)
-        return pamr(maps[None], guide, self.iterations, self.dilations)[0]
+    def __call__(self, maps: Tensor, scene: Scene) -> Tensor:
+        """Refine [Q, H, W] float32 logits by the network's input, resized to (H, W) as SCLIP does."""
+        guide = scene.resized_pixels((maps.shape[1], maps.shape[2]))
+        return pamr(maps[None], guide[None], self.iterations, self.dilations)[0]
 
 
 def pamr(logits: Tensor, image: Tensor, iterations: int = 10, dilations: Sequence[int] = (8, 16)) -> Tensor:

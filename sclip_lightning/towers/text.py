@@ -3,7 +3,6 @@
 import hashlib
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +15,15 @@ from tqdm import tqdm
 
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.towers.checkpoints import Clip
+from sclip_lightning.windows import Texts
 
-__all__ = ["TextBank", "build_text_bank", "encode_prompts", "resolve_templates"]
+__all__ = ["build_text_bank", "encode_prompts", "resolve_templates"]
 
 #: The 80 prompt templates of CLIP's ImageNet evaluation (Radford et al., ICML 2021), from open_clip's own list.
 IMAGENET_TEMPLATES = tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES)
 
 #: Prompts per pass through the text tower.
 BATCH_SIZE = 256
-
-
-@dataclass(frozen=True)
-class TextBank:
-    """Embeddings of all names of all classes.
-
-    Attributes:
-        queries: [Q, D] float32, L2-normalised, one row a name.
-        query_classes: [Q] int64, the class of each name.
-    """
-
-    queries: Tensor
-    query_classes: Tensor
 
 
 def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
@@ -67,7 +54,7 @@ def build_text_bank(
     templates: Sequence[str] = IMAGENET_TEMPLATES,
     device: torch.device | str = "cpu",
     cache: Path | None = None,
-) -> TextBank:
+) -> Texts:
     """Embed every name of every class.
 
     Each name fills every template; each prompt's embedding is L2-normalised, a name's prompts are averaged, and the
@@ -91,7 +78,7 @@ def build_text_bank(
         queries = F.normalize(means, dim=-1).cpu()
         if file:
             _write(file, queries)
-    return TextBank(queries, classes)
+    return Texts(queries, classes)
 
 
 @torch.no_grad()

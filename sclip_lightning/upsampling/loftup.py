@@ -1,89 +1,117 @@
-"""Finer logits with LoftUp: two ways to use its output in a training-free CLIP segmenter.
+"""Finer logits with LoftUp (Huang et al., ICCV 2025, arXiv 2504.14032): two ways to use it in training-free CLIP.
 
 LoftUp's features are not promised to lie in CLIP's text space: they come after a ChannelNorm, a learned value path and
-a last LayerNorm, and the second training stage fixes only similarities within an image (Huang et al., ICCV 2025,
-section 4.2). :func:`affinity_logits` therefore uses them for similarities alone; :func:`direct_logits` is the naive
-reading. Both go to logits band by band: at no scale does the upsampled feature map exist whole.
+a last LayerNorm, and the second training stage fixes only similarities within an image (section 4.2).
+:func:`affinity_logits` therefore uses them for similarities alone; :func:`direct_logits` is the naive reading. Both go
+to logits band by band: at no scale does the upsampled feature map exist whole.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.upsampling.networks.loftup import QUERY_CHUNK, LoftUp
+from sclip_lightning.upsampling.networks.loftup import QUERY_CHUNK, LoftUpNetwork
+from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
+from sclip_lightning.windows import Scene, Sheet, SheetStep
 
-__all__ = ["LogitUpsampler", "UpsamplingMode", "affinity_logits", "direct_logits"]
-
-UpsamplingMode = Literal["affinity", "direct"]
+__all__ = ["LoftUp", "affinity_logits", "direct_logits"]
 
 
-class LogitUpsampler(nn.Module):
-    """Replaces patch logits by logits on a finer grid.
+@dataclass(frozen=True)
+class LoftUp(SheetStep):
+    """Replaces patch logits by logits on a finer grid (Huang et al., LoftUp, ICCV 2025, arXiv 2504.14032).
 
     Args:
-        network: The upsampler, trained on the features that it is given.
-        mode: ``affinity`` mixes the patches' logits by :func:`affinity_logits`; ``direct`` forgets them and compares
-            the upsampled features with the text by :func:`direct_logits`.
-        scale: Output positions per patch and axis, 1 to the patch size.
-        temperature: Factor of the cosines in ``affinity``.
-        radius: How many patches away may take part in ``affinity``; None for all.
+        weights: A local checkpoint, owner/repository/file on the Hugging Face Hub, or demo. Null, random weights, is
+            accepted only together with random CLIP weights.
+        mode: affinity mixes the patches' logits by the likeness of upsampled features; direct compares the upsampled
+            features with the text, for which they were not trained; the attention then plays no part.
+        scale: Positions per patch and axis, up to the patch size.
+        temperature: Factor on the likeness in affinity, at least 0.
+        radius: Patches at most this far away take part in affinity; null for all.
 
     Raises:
         ConfigError: A number is out of range.
     """
 
-    def __init__(
-        self,
-        network: LoftUp,
-        mode: UpsamplingMode = "affinity",
-        scale: int = 2,
-        temperature: float = 20.0,
-        radius: int | None = 2,
-    ) -> None:
-        super().__init__()
-        if scale < 1 or temperature < 0 or (radius is not None and radius < 0):
+    works_on = "tokens"
+    needs = ("values",)
+
+    weights: str | None = "haiwen/loftup-clip/pytorch_model.bin"
+    mode: Literal["affinity", "direct"] = "affinity"
+    scale: int = 2
+    temperature: float = 20.0
+    radius: int | None = 2
+
+    def __post_init__(self) -> None:
+        if self.scale < 1 or not self.temperature >= 0 or (self.radius is not None and self.radius < 0):
             msg = (
-                f"LoftUp with scale {scale}, temperature {temperature} and radius {radius}: --model.loftup_scale must "
-                "be at least 1, --model.loftup_temperature and --model.loftup_radius at least 0 (null: no limit)."
+                f"LoftUp with scale {self.scale}, temperature {self.temperature} and radius {self.radius}: "
+                "--model.upsampler.scale must be at least 1, temperature and radius at least 0 (radius null: no limit)."
             )
             raise ConfigError(msg)
-        self.network = network
-        self.mode = mode
-        self.scale = scale
-        self.temperature = temperature
-        self.radius = radius
 
-    def forward(self, features: Tensor, windows: Tensor, logits: Tensor, queries: Tensor) -> Tensor:
-        """Upsample.
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """LoftUp's own."""
+        return ("loftup",)
 
-        Args:
-            features: [B, C, h, w] patch features, not L2-normalised.
-            windows: [B, 3, H, W] the pixels that the patches cover.
-            logits: [B, Q, h, w] cosines of the base method.
-            queries: [Q, C] text embeddings.
+    @property
+    def discards_logits(self) -> bool:
+        """Whether it makes logits of its own: whatever changed the patches' logits then changes nothing."""
+        return self.mode == "direct"
 
-        Returns:
-            [B, Q, h * scale, w * scale] float32.
-        """
-        if self.mode == "direct":
-            return direct_logits(self.network, features, windows, queries, scale=self.scale)
-        return affinity_logits(
-            self.network,
-            features,
-            windows,
-            logits,
-            scale=self.scale,
-            temperature=self.temperature,
-            radius=self.radius,
-        )
+    def load_network(self, name: str, width: int) -> LoftUpNetwork:
+        """Load the network, for features of ``width`` channels."""
+        del name
+        return load_loftup(self.weights, dim=width)
+
+    def check(self, depth: int, patch_size: tuple[int, int]) -> None:
+        """Raise ConfigError where its grid would be finer than the pixels."""
+        del depth
+        if self.scale > min(patch_size):
+            msg = (
+                f"LoftUp cannot give {self.scale} positions per patch of {min(patch_size)} pixels: set "
+                "--model.upsampler.scale to at most the patch size."
+            )
+            raise ConfigError(msg)
+
+    def __call__(self, sheet: Sheet, scene: Scene) -> Sheet:
+        """Upsample [W, r, c, Q] logits to [W, r * scale, c * scale, Q]."""
+        network: LoftUpNetwork = scene.networks["loftup"]
+        tokens = sheet.tokens
+        assert tokens is not None and tokens.values is not None
+        rows, columns = tokens.values.shape[1:3]
+        height, width = scene.networks["clip"].patch_size
+        chunks = -(-len(sheet.logits) // scene.windows.batch_size)
+        covered = scene.windows.pixels[..., : rows * height, : columns * width]
+        parts = zip(*(t.chunk(chunks) for t in (tokens.values, covered, sheet.logits)), strict=True)
+        upsampled = []
+        for values, guidance, logits in parts:
+            features = values.permute(0, 3, 1, 2)
+            if self.mode == "direct":
+                finer = direct_logits(network, features, guidance, scene.texts.queries, scale=self.scale)
+            else:
+                finer = affinity_logits(
+                    network,
+                    features,
+                    guidance,
+                    logits.permute(0, 3, 1, 2),
+                    scale=self.scale,
+                    temperature=self.temperature,
+                    radius=self.radius,
+                )
+            upsampled.append(finer.permute(0, 2, 3, 1))
+        return Sheet(torch.cat(upsampled), sheet.grid)
 
 
 def affinity_logits(
-    network: LoftUp,
+    network: LoftUpNetwork,
     features: Tensor,
     guidance: Tensor,
     logits: Tensor,
@@ -136,7 +164,7 @@ def affinity_logits(
 
 
 def direct_logits(
-    network: LoftUp,
+    network: LoftUpNetwork,
     features: Tensor,
     guidance: Tensor,
     text: Tensor,

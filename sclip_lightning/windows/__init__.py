@@ -1,8 +1,8 @@
 """Windows over an image: where they lie, what travels through them, and how their logits become one map.
 
 The lowest room of the model. It holds the records that go from step to step (:class:`Scene`, :class:`Windows`,
-:class:`Tokens`, :class:`Sheet`) and what a step must offer (:class:`Decoder`, :class:`SheetStep`, :class:`MapStep`), and
-knows nothing of any network or method.
+:class:`Tokens`, :class:`Sheet`) and what a step must offer (:class:`Decoder`, :class:`SheetStep`, :class:`MapStep`),
+and knows nothing of any network or method.
 """
 
 from sclip_lightning.windows.grid import WindowGrid, check_sliding_window, window_grid

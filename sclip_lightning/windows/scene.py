@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sclip_lightning.errors import ConfigError
 from sclip_lightning.windows.grid import WindowGrid, cut_windows
 
 __all__ = ["Scene", "Texts", "Windows"]
@@ -95,6 +96,17 @@ class Scene:
     networks: Mapping[str, Any] = field(default_factory=dict)
     rgb: Tensor | None = None
     regions: Tensor | None = None
+
+    def image(self) -> Tensor:
+        """``rgb``, for a step that is guided by the image itself.
+
+        Raises:
+            ConfigError: Nobody has given it.
+        """
+        if self.rgb is None:
+            msg = "Refiners of probabilities are guided by the image itself: pass it as rgb, [3, H, W] uint8."
+            raise ConfigError(msg)
+        return self.rgb
 
     def resized_pixels(self, size: tuple[int, int]) -> Tensor:
         """``pixels`` at another size, bilinear; [3, *size] float32."""

@@ -19,6 +19,9 @@ __all__ = ["Decoder", "MapStep", "Part", "SheetStep", "WindowDecoder", "check_or
 #: What a step works on, in the order in which these exist: logits on the cells of the decoder's windows, logits on any
 #: cells, then whole maps.
 Place = Literal["tokens", "sheet", "logits", "probabilities", "labels"]
+#: What tokens may come with besides their features.
+Extra = Literal["class_token", "values"]
+
 PLACES: tuple[Place, ...] = ("tokens", "sheet", "logits", "probabilities", "labels")
 
 
@@ -39,15 +42,23 @@ class Part:
         """
         raise NotImplementedError(name)
 
+    def check(self, depth: int, patch_size: tuple[int, int]) -> None:
+        """Raise ConfigError where it does not fit CLIP's tower; anything fits by default.
+
+        Args:
+            depth: Number of the tower's blocks.
+            patch_size: Height and width of a patch in pixels.
+        """
+
 
 class Decoder(Part, ABC):
     """Turns an image's windows into tokens that can be compared with texts.
 
     Attributes:
-        gives_class_token: Whether its tokens come with a class token.
+        gives: What its tokens come with besides features; a step that needs what is missing is refused.
     """
 
-    gives_class_token: ClassVar[bool] = True
+    gives: ClassVar[tuple[Extra, ...]] = ("class_token", "values")
 
     @abstractmethod
     def decode(self, scene: Scene, keep_values: bool = False) -> Tokens:
@@ -57,9 +68,6 @@ class Decoder(Part, ABC):
             scene: The image. CLIP's tower in ``scene.networks["clip"]`` may run under autocast.
             keep_values: Give the values of the last block, too, for a step that wants them.
         """
-
-    def check(self, depth: int) -> None:
-        """Raise ConfigError where it does not fit a tower of ``depth`` blocks; anything fits by default."""
 
 
 class WindowDecoder(Decoder):
@@ -88,11 +96,11 @@ class SheetStep(Part, ABC):
 
     Attributes:
         works_on: ``tokens``, the cells of the decoder's tokens, or ``sheet``, whatever cells there are.
-        needs: What it reads of the tokens besides their features: ``class_token``, ``values`` or neither.
+        needs: What it reads of the tokens besides their features.
     """
 
     works_on: ClassVar[Place] = "sheet"
-    needs: ClassVar[tuple[Literal["class_token", "values"], ...]] = ()
+    needs: ClassVar[tuple[Extra, ...]] = ()
 
     @abstractmethod
     def __call__(self, sheet: Sheet, scene: Scene) -> Sheet:

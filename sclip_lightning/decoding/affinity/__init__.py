@@ -1,1 +1,1 @@
-"""TODO."""
+"""Which patches see each other: what semantic feedback weakens ties by."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Networks that upsample features, and their published weights."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sclip_lightning.upsampling.networks.winograd import Conv3x3
 
-__all__ = ["QUERY_CHUNK", "ChannelNorm", "LoftUp"]
+__all__ = ["QUERY_CHUNK", "ChannelNorm", "LoftUpNetwork"]
 
 QUERY_CHUNK = 4096
 """Output positions computed at once, over the whole batch: 5 windows of 28 x 28; about 200 MB on the CPU in fp32."""
@@ -177,7 +177,7 @@ class Upsampler(nn.Module):
         return self.final_conv[1](maps.permute(0, 2, 3, 1).squeeze(1))
 
 
-class LoftUp(nn.Module):
+class LoftUpNetwork(nn.Module):
     """LoftUp with the ChannelNorm that the published networks were trained behind.
 
     The module is always in eval mode, whatever module it sits in: in train mode BatchNorm would use, and overwrite, the
@@ -196,7 +196,7 @@ class LoftUp(nn.Module):
         self.channelnorm = ChannelNorm(dim)
         self.eval()
 
-    def train(self, mode: bool = True) -> "LoftUp":
+    def train(self, mode: bool = True) -> "LoftUpNetwork":
         """Stay in eval mode, whatever ``mode`` says."""
         return super().train(False)
 

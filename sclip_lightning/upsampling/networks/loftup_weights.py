@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sclip_lightning.errors import CheckpointError
 from sclip_lightning.files import DEMO, DEMO_NETWORKS
-from sclip_lightning.upsampling.networks.loftup import LoftUp
+from sclip_lightning.upsampling.networks.loftup import LoftUpNetwork
 
 __all__ = ["PUBLISHED", "HubFile", "find_weights", "load_loftup"]
 
@@ -48,7 +48,7 @@ def find_weights(name: str) -> HubFile | Path:
     return HubFile("/".join(parts[:2]), "/".join(parts[2:]))
 
 
-def load_loftup(weights: HubFile | str | Path | None = PUBLISHED, dim: int = 512) -> LoftUp:
+def load_loftup(weights: HubFile | str | Path | None = PUBLISHED, dim: int = 512) -> LoftUpNetwork:
     """Build LoftUp and load its weights, all of them or none.
 
     Three layouts are recognised: the authors' ``pytorch_model.bin`` (keys ``upsampler.*`` and ``channelnorm.norm.*``);
@@ -68,7 +68,7 @@ def load_loftup(weights: HubFile | str | Path | None = PUBLISHED, dim: int = 512
         CheckpointError: The file cannot be had or read, is in none of the layouts, lacks the ChannelNorm, does not fit
             by name or shape, or holds a value that is not finite.
     """
-    network = LoftUp(dim).requires_grad_(False)
+    network = LoftUpNetwork(dim).requires_grad_(False)
     if weights is not None:
         source = find_weights(weights) if isinstance(weights, str) else weights
         path = _download(source) if isinstance(source, HubFile) else source
@@ -88,7 +88,7 @@ def _download(source: HubFile) -> Path:
             f"LoftUp weights: cannot fetch {source.file} of {source.repo} from the Hugging Face Hub, and it is not in "
             f"the local cache ({type(error).__name__}: {_one_line(error)}). On a machine with network, download "
             f"https://huggingface.co/{source.repo}/resolve/{source.revision or 'main'}/{source.file}, put it anywhere "
-            f"on this machine, and name it with --model.loftup_weights."
+            f"on this machine, and name it with --model.upsampler.weights."
         ) from error
 
 

@@ -1,0 +1,94 @@
+"""Dense tokens from CLIP's last block with another attention: SCLIP and most of its relatives.
+
+Blocks 1 to L - 1 run as published. The last block's attention is replaced; with its residual connections the block
+keeps its shape, ``x = x + attention(ln_1(x)); x = x + mlp(ln_2(x))``, without them only ``x = attention(ln_1(x))`` is
+left (Lan et al., ClearCLIP, ECCV 2024, section 3). Every token then goes through the final norm and the text
+projection. ResCLIP's two parts (Yang et al., CVPR 2025, arXiv 2411.15851) change the attention from two sides: RCS
+mixes in that of earlier blocks, SFR runs the block a second time with what the first time found.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sclip_lightning.decoding.attention import Attention, AttentionName, attention_of
+from sclip_lightning.decoding.feedback import SemanticFeedback
+from sclip_lightning.decoding.residual import ResidualAttention
+from sclip_lightning.errors import ConfigError
+from sclip_lightning.towers import ClipTower
+from sclip_lightning.windows import Scene, Tokens, WindowDecoder, compare_with_texts
+
+__all__ = ["LastBlock"]
+
+
+@dataclass(frozen=True)
+class LastBlock(WindowDecoder):
+    """CLIP's last block with an attention that keeps patches apart (Wang et al., SCLIP, ECCV 2024, arXiv 2312.01597).
+
+    Args:
+        attention: Its attention: vanilla, maskclip, sclip, clearclip, naclip or segearth, or one with numbers of its
+            own such as NeighbourAttention.
+        residual: Keep the block's residual connections and MLP; null does as the attention's paper.
+        rcs: ResCLIP's residual attention: true switches it on with its published numbers.
+        sfr: ResCLIP's semantic feedback, likewise.
+
+    Raises:
+        ConfigError: An unknown attention, or semantic feedback for one without logits.
+    """
+
+    attention: AttentionName | Attention = "sclip"
+    residual: bool | None = None
+    rcs: ResidualAttention | bool | None = False
+    sfr: SemanticFeedback | bool | None = False
+
+    def __post_init__(self) -> None:
+        attention = attention_of(self.attention)
+        settled = {
+            "residual": attention.keeps_residual if self.residual is None else self.residual,
+            "rcs": ResidualAttention() if self.rcs is True else self.rcs or None,
+            "sfr": SemanticFeedback() if self.sfr is True else self.sfr or None,
+        }
+        for name, value in settled.items():
+            object.__setattr__(self, name, value)
+        if self.sfr and not attention.has_logits:
+            msg = (
+                f"Semantic feedback changes attention logits, and {self.attention} has none: it takes each patch's "
+                "value alone. Set --model.decoder.sfr to false or choose another --model.decoder.attention."
+            )
+            raise ConfigError(msg)
+
+    def check(self, depth: int, patch_size: tuple[int, int]) -> None:
+        """Raise ConfigError where residual attention asks for blocks that are not there."""
+        if isinstance(self.rcs, ResidualAttention):
+            self.rcs.check(depth, patch_size)
+
+    def decode_windows(self, pixels: Tensor, scene: Scene, keep_values: bool) -> Tokens:
+        """Decode some windows; see :meth:`WindowDecoder.decode_windows`."""
+        tower: ClipTower = scene.networks["clip"]
+        rcs = self.rcs if isinstance(self.rcs, ResidualAttention) else None
+        sfr = self.sfr if isinstance(self.sfr, SemanticFeedback) else None
+        trunk = tower.trunk(pixels, keep=[layer - 1 for layer in rcs.layers] if rcs else ())
+        attention, last = attention_of(self.attention), tower.depth
+        q, k, v = tower.project(trunk.x, last)
+        cross = rcs.cross((tower.project(trunk.blocks[n - 1], n)[:2] for n in rcs.layers), v) if rcs else None
+
+        def run(bias: Tensor | None = None, gain: float = 1.0) -> Tensor:
+            y = attention(q, k, v, trunk.grid, bias, gain)
+            if rcs and cross is not None:
+                y = rcs.mix(y, cross)
+            return tower.to_text_space(tower.finish(trunk.x, y, last, bool(self.residual)))
+
+        tokens = run()
+        if sfr:
+            logits = compare_with_texts(tokens[:, trunk.prefix :], scene.texts)
+            with torch.autocast(pixels.device.type, enabled=False):
+                bias = sfr.bias(logits, pixels.float(), trunk.grid, tower.patch_size)
+            tokens = run(bias, sfr.gain)
+        values = tower.to_text_space(tower.output(v, last))[:, trunk.prefix :] if keep_values else None
+        return Tokens(
+            tokens[:, trunk.prefix :].unflatten(1, trunk.grid),
+            scene.windows.grid,
+            tokens[:, 0],
+            None if values is None else values.unflatten(1, trunk.grid),
+        )

@@ -1,0 +1,103 @@
+"""From options to settings: what the user gave, else what is published, resolved once and nothing left open."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypeVar
+
+from sclip_lightning.data.benchmark import Protocol
+from sclip_lightning.errors import ConfigError
+from sclip_lightning.model.facts import numbers_of, open_numbers_of, protocol_of, stand_in_notes
+from sclip_lightning.model.options import SegmentorOptions, parts_of
+from sclip_lightning.towers.text import resolve_templates
+from sclip_lightning.vocabulary import Vocabulary
+from sclip_lightning.windows import Decoder, MapStep, Part, SheetStep, check_sliding_window
+
+__all__ = ["Settings", "resolve"]
+
+P = TypeVar("P", bound=Part)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that labels depend on, images, names and weights aside. No number is left to be filled in.
+
+    Attributes:
+        protocol: Short side, window, scale and thresholds.
+        decoder: From windows to tokens.
+        prior: What the class token adds, or None.
+        upsampler: Gives logits a finer grid, or None.
+        refiners: The other steps, in order.
+        templates: Prompt templates with one ``{}`` each.
+        window_batch_size: Most windows in one pass through a network.
+        notes: What a reader of a result must know about where the numbers come from.
+    """
+
+    protocol: Protocol
+    decoder: Decoder
+    prior: SheetStep | None
+    upsampler: SheetStep | None
+    refiners: tuple[SheetStep | MapStep, ...]
+    templates: tuple[str, ...]
+    window_batch_size: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> list[Part]:
+        """All parts that are switched on; the decoder first."""
+        return [part for part in (self.decoder, self.prior, self.upsampler, *self.refiners) if part is not None]
+
+
+def resolve(options: SegmentorOptions, vocabulary: Vocabulary, short_side: int | None = None) -> Settings:
+    """Settle every number.
+
+    Args:
+        options: What the user gave.
+        vocabulary: The classes: for a benchmark's, what its methods' authors chose for it.
+        short_side: Pixels that the short side of images is resized to, where the user gave them.
+
+    Raises:
+        ConfigError: A window that leaves gaps, an unknown protocol, or a number that is neither given nor published.
+    """
+    benchmark = vocabulary.benchmark
+    protocol = vocabulary.protocol or protocol_of(options.protocol, benchmark)
+    given = {field.name: getattr(options, field.name, None) for field in fields(Protocol)} | {"short_side": short_side}
+    protocol = replace(protocol, **{name: value for name, value in given.items() if value is not None})
+    check_sliding_window(protocol.crop, protocol.stride)
+    constants = asdict(protocol)
+
+    def fill(part: P) -> P:
+        return _fill(part, benchmark, constants)
+
+    names = [type(part).__name__ for one in options.parts for part in (one, *parts_of(one))]
+    return Settings(
+        protocol=protocol,
+        decoder=fill(options.decoder),
+        prior=options.prior and fill(options.prior),
+        upsampler=options.upsampler and fill(options.upsampler),
+        refiners=tuple(fill(step) for step in options.refiners or ()),
+        templates=resolve_templates(options.templates),
+        window_batch_size=options.window_batch_size,
+        notes=tuple(stand_in_notes(options.protocol, benchmark, names)),
+    )
+
+
+def _fill(part: P, benchmark: str | None, constants: Mapping[str, Any]) -> P:
+    """Give a part's open numbers what is published for the benchmark, else the protocol's constant of the same name."""
+    name = type(part).__name__
+    published = {**constants, **numbers_of(name, benchmark)}
+    changes: dict[str, Any] = {}
+    for field in fields(part):  # type: ignore[arg-type]  # every part is a dataclass
+        value = getattr(part, field.name)
+        if isinstance(value, Part):
+            changes[field.name] = _fill(value, benchmark, constants)
+        elif value is None and published.get(field.name) is not None:
+            changes[field.name] = published[field.name]
+    filled: P = replace(part, **changes) if changes else part
+    lacking = [field for field in open_numbers_of(name) if getattr(filled, field) is None]
+    if lacking:
+        msg = (
+            f"{name}: nobody published {' and '.join(lacking)} for {benchmark or 'these classes'}. Give "
+            f"{'them' if len(lacking) > 1 else 'it'} as options of that part."
+        )
+        raise ConfigError(msg)
+    return filled
