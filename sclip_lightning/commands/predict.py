@@ -196,7 +196,8 @@ def _predict_all(
             path.parent.mkdir(parents=True, exist_ok=True)
         prediction.save(labels)
         prediction.overlay(file.name).save(overlay)
-        table.add(file, prediction)
+        height, width = prediction.labels.shape
+        table.add(file.path, file.name, (height, width), list(prediction.shares().values()))
     if len(skipped) == len(files):
         msg = f"None of the {len(files)} images could be segmented. The first: {skipped[0]}"
         raise DataError(msg)

@@ -68,10 +68,10 @@ class LastBlock(WindowDecoder):
         tower: ClipTower = scene.networks["clip"]
         rcs = self.rcs if isinstance(self.rcs, ResidualAttention) else None
         sfr = self.sfr if isinstance(self.sfr, SemanticFeedback) else None
-        trunk = tower.trunk(pixels, keep=[layer - 1 for layer in rcs.layers] if rcs else ())
+        trunk = tower.trunk(pixels, keep_projections=rcs.layers if rcs else ())
         attention, last = attention_of(self.attention), tower.depth
         q, k, v = tower.project(trunk.x, last)
-        cross = rcs.cross((tower.project(trunk.blocks[n - 1], n)[:2] for n in rcs.layers), v) if rcs else None
+        cross = rcs.cross([trunk.projections[layer] for layer in rcs.layers], v) if rcs else None
 
         def run(bias: Tensor | None = None, gain: float = 1.0) -> Tensor:
             y = attention(q, k, v, trunk.grid, bias, gain)

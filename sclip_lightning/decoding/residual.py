@@ -4,7 +4,7 @@ Yang et al., "ResCLIP: Residual Attention for Training-free Dense Vision-languag
 2411.15851.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -52,19 +52,17 @@ class ResidualAttention(Part):
             )
             raise ConfigError(msg)
 
-    def cross(self, sources: Iterable[tuple[Tensor, Tensor]], v: Tensor) -> Tensor:
+    def cross(self, sources: Sequence[tuple[Tensor, Tensor]], v: Tensor) -> Tensor:
         """The source blocks' mean attention applied to the values.
 
         Args:
-            sources: Queries and keys [B, heads, N, d] of every source block, made one by one as they are needed.
+            sources: Queries and keys [B, heads, N, d] of every source block.
             v: [B, heads, N, d] values of the last block.
         """
-        total = None
-        for q, k in sources:
-            mixed = F.scaled_dot_product_attention(q, k, v)
-            total = mixed if total is None else total + mixed
-        assert total is not None
-        return total / len(self.layers)
+        total = F.scaled_dot_product_attention(*sources[0], v)
+        for q, k in sources[1:]:
+            total = total + F.scaled_dot_product_attention(q, k, v)
+        return total / len(sources)
 
     def mix(self, own: Tensor, cross: Tensor) -> Tensor:
         """Mix the last block's own attention output with that of the source blocks."""

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from sclip_lightning.pictures.drawing import RIGHT, WRONG, Array, shorten
-from sclip_lightning.reports.confusions import most_confused
+from sclip_lightning.records.confusions import most_confused
 
 __all__ = ["MOST_CLASSES", "draw_confusion"]
 

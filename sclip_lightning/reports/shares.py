@@ -7,9 +7,6 @@ from types import TracebackType
 
 import numpy as np
 
-from sclip_lightning.data.reading.images import ImageFile
-from sclip_lightning.prediction import Prediction
-
 __all__ = ["ShareTable"]
 
 #: Most classes in the summary.
@@ -43,12 +40,18 @@ class ShareTable:
     ) -> None:
         self._file.close()
 
-    def add(self, file: ImageFile, prediction: Prediction) -> None:
-        """Add one image."""
-        shares = list(prediction.shares().values())
-        self._rows.append(shares)
-        self._names.append(file.name)
-        self._writer.writerow([file.path, file.name, *prediction.labels.shape, *(f"{share:.6f}" for share in shares)])
+    def add(self, path: Path, name: str, size: tuple[int, int], shares: Sequence[float]) -> None:
+        """Add one image.
+
+        Args:
+            path: Its file.
+            name: What its results are called.
+            size: (H, W) in pixels.
+            shares: Fraction of its pixels that each of the C classes takes.
+        """
+        self._rows.append(list(shares))
+        self._names.append(name)
+        self._writer.writerow([path, name, *size, *(f"{share:.6f}" for share in shares)])
         self._file.flush()
 
     def summary(self) -> str:

@@ -43,7 +43,7 @@ class ClipTower(Tower):
         """E, channels of the space of the text embeddings."""
         return self.visual.proj.shape[1]
 
-    def trunk(self, windows: Tensor, keep: Collection[int] = ()) -> Trunk:
+    def trunk(self, windows: Tensor, keep: Collection[int] = (), keep_projections: Collection[int] = ()) -> Trunk:
         """Run every block but the last; see :meth:`Tower.trunk`."""
         visual = self.visual
         patches = visual.conv1(windows)
@@ -55,12 +55,15 @@ class ClipTower(Tower):
         x = torch.cat([class_token, patches], dim=1) + position
         x = visual.ln_pre(x)
         kept = {0: x} if 0 in keep else {}
+        projections = {}
         for number in range(1, self.depth):
             q, k, v = self.project(x, number)
+            if number in keep_projections:
+                projections[number] = q.contiguous(), k.contiguous()  # copies: the values packed beside them are freed
             x = self.finish(x, F.scaled_dot_product_attention(q, k, v), number)
             if number in keep:
                 kept[number] = x
-        return Trunk(x, (rows, columns), prefix=1, blocks=kept)
+        return Trunk(x, (rows, columns), prefix=1, blocks=kept, projections=projections)
 
     def project(self, x: Tensor, block: int) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of a block; see :meth:`Tower.project`.

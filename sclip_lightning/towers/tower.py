@@ -18,12 +18,15 @@ class Trunk:
         grid: (rows, columns) of patches, n their product.
         prefix: p, tokens before the patches; the class token is the first of them.
         blocks: What left the blocks asked for, [B, p + n, D] by the block's number; 0 is what entered block 1.
+        projections: Queries and keys of the blocks asked for, [B, heads, p + n, d] each, by the block's number. They
+            could be computed again from ``blocks``, at 5 % of the tower's time for four of twelve blocks.
     """
 
     x: Tensor
     grid: tuple[int, int]
     prefix: int = 1
     blocks: Mapping[int, Tensor] = field(default_factory=dict)
+    projections: Mapping[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 class Tower(nn.Module, ABC):
@@ -44,12 +47,13 @@ class Tower(nn.Module, ABC):
         return height // self.patch_size[0], width // self.patch_size[1]
 
     @abstractmethod
-    def trunk(self, windows: Tensor, keep: Collection[int] = ()) -> Trunk:
+    def trunk(self, windows: Tensor, keep: Collection[int] = (), keep_projections: Collection[int] = ()) -> Trunk:
         """Run every block but the last.
 
         Args:
             windows: [B, 3, H, W] float32 in CLIP's normalisation, H and W at least one patch.
             keep: Numbers of blocks, 0 to ``depth`` - 1, whose output is wanted, too.
+            keep_projections: Numbers of blocks, 1 to ``depth`` - 1, whose queries and keys are wanted, too.
         """
 
     @abstractmethod

@@ -12,7 +12,7 @@ from sclip_lightning.engine.callbacks.image_files import file_name
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import replacing
 from sclip_lightning.pictures.drawing import Array, draw_panel
-from sclip_lightning.reports.confusions import image_miou, rank
+from sclip_lightning.records.confusions import image_miou, rank
 
 __all__ = ["RankedPanels"]
 

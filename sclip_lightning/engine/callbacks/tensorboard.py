@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from sclip_lightning.pictures.confusion import draw_confusion
 from sclip_lightning.records import sum_up
-from sclip_lightning.reports.confusions import largest_confusions
+from sclip_lightning.records.confusions import largest_confusions
 from sclip_lightning.reports.results import Results
 
 __all__ = ["TensorBoardReport", "write_confusions", "write_results"]

@@ -12,7 +12,7 @@ from sclip_lightning.cli import main
 from sclip_lightning.engine.callbacks import RankedPanels
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.records import load_records
-from sclip_lightning.reports.confusions import image_miou
+from sclip_lightning.records.confusions import image_miou
 from tests.fake_data import write_voc
 
 FOLDER = Path("lightning_logs/VOC21/baseline")

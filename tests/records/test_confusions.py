@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from sclip_lightning.reports.confusions import image_miou, largest_confusions, most_confused, rank
+from sclip_lightning.records.confusions import image_miou, largest_confusions, most_confused, rank
 
 CONFUSION = np.array([[6, 3, 1], [0, 8, 2], [4, 0, 0]])
 
