@@ -1,4 +1,4 @@
-"""Refinement of logits or probabilities along the edges of the image."""
+"""Parts that change logits, probabilities or labels: along the edges of the image, over a graph, inside regions."""
 
 from sclip_lightning.refine.bilateral import Bilateral
 from sclip_lightning.refine.densecrf import DenseCRF
