@@ -31,8 +31,8 @@ class LPOSS(SheetStep):
 
     Propagated logits are up to 1 / (1 - alpha) = 20 times as large as what went in, while the head's scale and
     threshold are made for cosines. They are therefore multiplied by 1 - alpha. The authors leave that out and take the
-    arg-max, which is the same with and without. A patch without edges is left with 1 - alpha of its logits, as theirs is
-    left with as much less than the others'.
+    arg-max, which is the same with and without. A patch without edges is left with about 1 - alpha of its logits: in
+    their code, too, it stays that much behind the others.
 
     Defaults are the authors' only values, the same for all benchmarks; figures they publish use no threshold.
 
