@@ -66,9 +66,10 @@ def model_section(name: str) -> dict[str, Any]:
 
 @cache
 def known_benchmarks() -> list[str]:
-    """All benchmarks that some method's authors have a protocol for."""
+    """All benchmarks that some method's authors have a protocol for, in the order of the file that has most."""
     tables = [load_method(name).protocol for name in method_names()]
-    return list(dict.fromkeys(key for table in tables if not isinstance(table, str) for key in table if key != COMMON))
+    own = sorted((table for table in tables if not isinstance(table, str)), key=len, reverse=True)
+    return list(dict.fromkeys(key for table in own for key in table if key != COMMON))
 
 
 def protocol_of(method: str, benchmark: str) -> Protocol:
