@@ -15,8 +15,8 @@ __all__ = ["METHOD_HELP", "expand_method", "find_config", "resolve_arguments", "
 
 #: What the help of a command that takes a method says about it.
 METHOD_HELP = (
-    f"--method NAME is short for --config NAME.yaml before all other options, --protocol NAME for --model.protocol NAME; "
-    f"methods: {', '.join(method_names())}."
+    "--method NAME is short for --config NAME.yaml before all other options, --protocol NAME for --model.protocol "
+    f"NAME. Methods: {', '.join(method_names())}."
 )
 
 
@@ -96,7 +96,7 @@ def expand_method(arguments: Sequence[str]) -> list[str]:
         else:
             others.append(f"--model.protocol={name}")
     if methods[1:]:
-        msg = f"--method is given {len(methods)} times ({', '.join(methods)}). Name one method; --config lays others over it."
+        msg = f"--method is given {len(methods)} times ({', '.join(methods)}). Name one; --config lays more over it."
         raise ConfigError(msg)
     return [*(f"--config={name}.yaml" for name in methods), *others]
 
