@@ -109,7 +109,7 @@ class _Parser(ArgumentParser):
         try:
             content = yaml.safe_load(Path(str(cfg_path)).read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            msg = f"{cfg_path} (--config) is no YAML: {' '.join(str(error).split())}. Mend it, or name another file."
+            msg = f"{cfg_path} (--config) is no YAML: {' '.join(str(error).split())}. Correct it, or name another file."
             raise ConfigError(msg) from error
         if not isinstance(content, dict) or not content.keys() & _TEST_SECTIONS:
             return super().parse_path(cfg_path, *args, **kwargs)

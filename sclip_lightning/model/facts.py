@@ -24,8 +24,10 @@ __all__ = [
     "known_benchmarks",
     "load_method",
     "method_names",
+    "method_of_parts",
     "model_section",
     "numbers_of",
+    "open_numbers_of",
     "protocol_of",
     "stand_in_notes",
 ]
@@ -72,8 +74,12 @@ def known_benchmarks() -> list[str]:
     return list(dict.fromkeys(key for table in own for key in table if key != COMMON))
 
 
-def protocol_of(method: str, benchmark: str) -> Protocol:
+def protocol_of(method: str, benchmark: str | None) -> Protocol:
     """The protocol that a method's authors evaluate a benchmark under.
+
+    Args:
+        method: Key of the method.
+        benchmark: Name of the benchmark. Data of the user's own (None) have no published protocol.
 
     Raises:
         ConfigError: They publish none, and none stands in; or there is no such method.
@@ -81,16 +87,17 @@ def protocol_of(method: str, benchmark: str) -> Protocol:
     facts = load_method(method)
     if isinstance(facts.protocol, str):
         return protocol_of(facts.protocol, benchmark)
-    values = _values(facts, facts.protocol, benchmark)
+    values = _values(facts, facts.protocol, benchmark) if benchmark else None
     if values is None:
         reason = f" ({facts.absent.reason})" if facts.absent and benchmark in facts.absent.benchmarks else ""
-        others = [name for name in method_names() if _has_protocol(name, benchmark)]
+        others = [name for name in method_names() if benchmark and _has_protocol(name, benchmark)]
         others.sort(key=lambda name: -len(load_method(name).protocol))  # those who evaluate most benchmarks first
         remedy = f"Choose that of another method, such as --model.protocol {others[0]}" if others else ""
         if others[1:]:
             remedy += f" (or {', '.join(others[1:])})"
         remedy = remedy or f"Known are protocols for {', '.join(known_benchmarks())}; your own classes need none"
-        msg = f"No protocol of {facts.name}'s authors for {benchmark} is known{reason}. {remedy}."
+        data = benchmark or "classes of your own"
+        msg = f"No protocol of {facts.name}'s authors for {data} is known{reason}. {remedy}."
         raise ConfigError(msg)
     return Protocol(**{item.name: values[item.name] for item in fields(Protocol) if item.name in values})
 
@@ -103,28 +110,29 @@ def numbers_of(part: str, benchmark: str | None) -> dict[str, Any]:
         benchmark: Name of the benchmark; None, or one that no file knows, is data of the user's own.
 
     Returns:
-        Values by field; nothing for a part that no file lists.
-
-    Raises:
-        ConfigError: The benchmark is known, but they publish nothing for it, and nothing stands in.
+        Values by field: those that all benchmarks share, and those of the benchmark or its stand-in, where there are
+        any; nothing for a part that no file lists.
     """
     facts = _home_of(part)
     if facts is None:
         return {}
     table = facts.hyperparameters[part]
-    values = _values(facts, table, benchmark)
-    if values is None and benchmark not in known_benchmarks():
-        values = _values(facts, table, OWN)
-    if values is None and set(table) == {COMMON}:
-        values = dict(table[COMMON])
-    if values is None:
-        numbers = sorted({key for values in table.values() for key in values})
-        msg = (
-            f"{facts.name}'s authors publish no numbers of {part} for {benchmark or 'classes of your own'}, and none "
-            f"stand in. Set {', '.join(numbers)} where you set {part}."
-        )
-        raise ConfigError(msg)
-    return values
+    values = _values(facts, table, benchmark if benchmark in known_benchmarks() else OWN)
+    return dict(table.get(COMMON, {})) if values is None else values
+
+
+def open_numbers_of(part: str) -> list[str]:
+    """Fields of a part that its authors chose per benchmark, so that no default can be right for all."""
+    facts = _home_of(part)
+    tables = facts.hyperparameters[part] if facts else {}
+    return list(dict.fromkeys(field for key, values in tables.items() if key != COMMON for field in values))
+
+
+def method_of_parts(parts: Iterable[str]) -> str | None:
+    """The name of the method that these parts (names of classes) and no others have their numbers from, or None."""
+    wanted = set(parts)
+    found = (facts for facts in map(load_method, method_names()) if facts.hyperparameters.keys() == wanted)
+    return next((facts.name for facts in found), None) if wanted else None
 
 
 def stand_in_notes(method: str | None, benchmark: str | None, parts: Iterable[str]) -> list[str]:
@@ -133,7 +141,7 @@ def stand_in_notes(method: str | None, benchmark: str | None, parts: Iterable[st
     Args:
         method: Whose protocol is in use; None for the package's own.
         benchmark: Name of the benchmark, as for :func:`numbers_of`.
-        parts: Names of the classes of all parts in use.
+        parts: Names of the classes of those parts in use whose numbers come from here rather than from the user.
     """
     notes = []
     if method is not None and isinstance(protocol := load_method(method).protocol, str):
@@ -212,9 +220,8 @@ def _in_words(stand_in: str) -> str:
     return "what all their benchmarks share stands" if stand_in == COMMON else f"those for {stand_in} stand"
 
 
-def _values(facts: Method, table: Table, benchmark: str | None) -> dict[str, Any] | None:
-    """Common values under those of a benchmark or of its stand-in; None where there is neither."""
-    key = benchmark if benchmark is not None else OWN
+def _values(facts: Method, table: Table, key: str) -> dict[str, Any] | None:
+    """Common values under those of a benchmark (or ``own``) or of its stand-in; None where there is neither."""
     if key not in table:
         key = facts.stand_ins.get(key, "")
     return {**table.get(COMMON, {}), **table[key]} if key in table else None
@@ -226,7 +233,6 @@ def _has_protocol(name: str, benchmark: str) -> bool:
     return not isinstance(facts.protocol, str) and _values(facts, facts.protocol, benchmark) is not None
 
 
-@cache
 def _home_of(part: str) -> Method | None:
     """The one method whose file lists the part's numbers."""
     return next((facts for facts in map(load_method, method_names()) if part in facts.hyperparameters), None)

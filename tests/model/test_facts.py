@@ -18,8 +18,10 @@ from sclip_lightning.model.facts import (
     known_benchmarks,
     load_method,
     method_names,
+    method_of_parts,
     model_section,
     numbers_of,
+    open_numbers_of,
     protocol_of,
     stand_in_notes,
 )
@@ -137,6 +139,8 @@ def test_what_nobody_published_is_an_error_that_names_the_option():
     for benchmark in PUBLISHED:
         with pytest.raises(ConfigError, match=rf"{benchmark} is known \(.*remote-sensing.*--model\.protocol sclip"):
             protocol_of("segearth", benchmark)
+    with pytest.raises(ConfigError, match="for classes of your own is known"):
+        protocol_of("sclip", None)
     with pytest.raises(ConfigError, match=r"for Elsewhere is known.*VOC21, .*your own classes need none"):
         protocol_of("sclip", "Elsewhere")
 
@@ -147,6 +151,27 @@ def test_stand_ins():
         assert numbers_of("SemanticFeedback", benchmark) == stuff
     assert numbers_of("NeighbourAttention", None) == numbers_of("NeighbourAttention", "VOC21") == {"std": 5.0}
     assert numbers_of("PAMR", "VOC21") == {}
+
+
+def test_numbers_that_depend_on_the_benchmark():
+    assert open_numbers_of("ResidualAttention") == ["tau", "lam"]
+    assert open_numbers_of("SemanticFeedback") == ["tau", "lam", "threshold"]
+    assert open_numbers_of("NeighbourAttention") == open_numbers_of("PAMR") == []
+
+
+def test_where_nothing_is_published_only_what_all_share_is_known(copied):
+    content = yaml.safe_load((copied / "resclip.yaml").read_text())
+    del content["stand_ins"]
+    (copied / "resclip.yaml").write_text(yaml.safe_dump(content))
+    assert numbers_of("ResidualAttention", "COCOStuff10k") == {"first_layer": 6, "last_layer": 9}
+    assert numbers_of("ResidualAttention", None) == {"first_layer": 6, "last_layer": 9}
+    assert stand_in_notes("sclip", "COCOStuff10k", ["ResidualAttention"]) == []
+
+
+def test_which_method_parts_belong_to():
+    assert method_of_parts({"SemanticFeedback", "ResidualAttention"}) == "ResCLIP"
+    assert method_of_parts(["SemanticFeedback"]) is None
+    assert method_of_parts([]) is None
 
 
 def test_stand_ins_are_noted():
