@@ -8,13 +8,7 @@ from textwrap import shorten
 import numpy as np
 import numpy.typing as npt
 
-from sclip_lightning.data.benchmark import (
-    Benchmark,
-    Protocol,
-    ProtocolName,
-    ResclipSettings,
-    read_class_file,
-)
+from sclip_lightning.data.benchmark import Benchmark, Protocol, read_class_file
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.pictures.palette import BACKGROUND_COLOUR, distinct_colours
 
@@ -26,12 +20,10 @@ Classes = str | Sequence[str | Sequence[str]] | Mapping[str, str | Sequence[str]
 #: Name of the class that takes what is none of the others.
 BACKGROUND = "background"
 
-#: Constants for own classes. SCLIP's and ResCLIP's authors agree on these for most benchmarks that have no background.
+#: Constants for own classes: what SCLIP's and ResCLIP's authors agree on for most benchmarks without a background.
 OWN = Protocol(short_side=336)
 #: With a background: as SCLIP's authors set them for COCO-Object, everyday scenes with a background.
 BACKGROUND_LOGIT_SCALE, BACKGROUND_PROB_THRESHOLD = 50.0, 0.1
-#: ResCLIP's authors chose these per benchmark; own classes take those of COCO-Stuff, the largest vocabulary.
-OWN_RESCLIP = ResclipSettings(rcs=(2.0, 0.4), sfr=(1.8, 0.7), sfr_threshold=0.11)
 
 
 @dataclass(frozen=True)
@@ -43,27 +35,31 @@ class Vocabulary:
         synonyms: The prompt names (queries) of each class.
         palette: [C, 3] uint8 RGB.
         has_background: Class 0 is what none of the others is; only then can uncertain pixels be given to it.
-        protocol: Constants where the user sets none.
-        resclip: ResCLIP's, likewise.
+        benchmark: Name of the benchmark whose classes these are, under which methods' files list their numbers; None
+            for own classes.
+        protocol: Constants where the user sets none: this package's for own classes; None for a benchmark that
+            methods' files have protocols for.
+        background_added: Whether class 0 was added to a benchmark's or own classes; see :meth:`adapt`.
     """
 
     names: tuple[str, ...]
     synonyms: tuple[tuple[str, ...], ...]
     palette: npt.NDArray[np.uint8] = field(repr=False, compare=False)
     has_background: bool = False
-    protocol: Protocol = OWN
-    resclip: ResclipSettings = OWN_RESCLIP
+    benchmark: str | None = None
+    protocol: Protocol | None = OWN
+    background_added: bool = False
 
     @classmethod
-    def of(cls, benchmark: Benchmark, protocol: ProtocolName = "sclip") -> "Vocabulary":
-        """A benchmark's classes under the constants that a method's authors evaluate it with."""
+    def of(cls, benchmark: Benchmark) -> "Vocabulary":
+        """A benchmark's classes; which protocol they are evaluated under is for the methods' files to say."""
         return cls(
             benchmark.classes,
             benchmark.synonyms,
             benchmark.palette,
             has_background=benchmark.classes[0] == BACKGROUND,
-            protocol=benchmark.protocols[protocol],
-            resclip=benchmark.resclip,
+            benchmark=benchmark.name,
+            protocol=benchmark.protocol,
         )
 
     @classmethod
@@ -99,7 +95,7 @@ class Vocabulary:
             synonyms,
             _colours(len(synonyms), has_background),
             has_background,
-            _for_background(OWN) if has_background else OWN,
+            protocol=_for_background(OWN) if has_background else OWN,
         )
         if background:
             return vocabulary.with_background()
@@ -116,7 +112,8 @@ class Vocabulary:
 
         Its names are the 26 words for stuff (sky, wall, tree, ...) that SCLIP's authors prompt VOC21's and
         COCO-Object's background with (Wang et al., ECCV 2024, released configurations), less those that name a class
-        here; uncertain pixels become background, too. Palette and constants are this package's choice for own classes.
+        here; uncertain pixels become background, too. Palette and constants are this package's choice for own classes;
+        of a benchmark's constants only scale and threshold change (:meth:`adapt`).
 
         Raises:
             ConfigError: There is a background already, or all its words name classes.
@@ -135,12 +132,23 @@ class Vocabulary:
             synonyms=(words, *self.synonyms),
             palette=np.concatenate([np.array([BACKGROUND_COLOUR], np.uint8), self.palette]),
             has_background=True,
-            protocol=_for_background(self.protocol),
+            protocol=None if self.protocol is None else _for_background(self.protocol),
+            background_added=True,
         )
+
+    def adapt(self, protocol: Protocol) -> Protocol:
+        """A protocol for these classes: with a scale and a threshold that go with a background, where one was added.
+
+        Args:
+            protocol: ``self.protocol``, or where that is None a method's protocol for the benchmark.
+        """
+        return _for_background(protocol) if self.background_added else protocol
 
 
 def _for_background(protocol: Protocol) -> Protocol:
-    return replace(protocol, logit_scale=BACKGROUND_LOGIT_SCALE, prob_threshold=BACKGROUND_PROB_THRESHOLD)
+    """The background as class 0 with its scale and threshold; applied twice it does no more than once."""
+    scale, threshold = BACKGROUND_LOGIT_SCALE, BACKGROUND_PROB_THRESHOLD
+    return replace(protocol, logit_scale=scale, prob_threshold=threshold, background=0)
 
 
 def _split(entry: str) -> list[str]:

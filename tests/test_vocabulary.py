@@ -1,7 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from sclip_lightning.data import VOC20, VOC21, COCOStuff
+from sclip_lightning.data.benchmark import Protocol
+from sclip_lightning.demo.benchmark import Demo
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.model.facts import protocol_of
 from sclip_lightning.vocabulary import Vocabulary
 
 
@@ -75,9 +80,25 @@ def test_own_background():
 def test_benchmarks_keep_their_names_and_constants():
     voc = Vocabulary.of(VOC21.published)
     assert (voc.names[0], voc.synonyms[0][0], voc.has_background) == ("background", "sky", True)
-    assert (voc.protocol.logit_scale, voc.protocol.area_threshold) == (65, 0.1)
-    assert Vocabulary.of(VOC21.published, "resclip").protocol.crop == 0
+    assert (voc.benchmark, voc.protocol, voc.background_added) == ("VOC21", None, False)
+    protocol = protocol_of("sclip", voc.benchmark)
+    assert voc.adapt(protocol) == protocol
+    assert (protocol.logit_scale, protocol.area_threshold) == (65, 0.1)
     assert not Vocabulary.of(VOC20.published).has_background
     stuff = Vocabulary.of(COCOStuff.published).with_background()
-    assert (stuff.protocol.short_side, stuff.protocol.prob_threshold) == (448, 0.1)
+    assert (stuff.benchmark, stuff.protocol, stuff.background_added) == ("COCOStuff", None, True)
+    published = protocol_of("sclip", stuff.benchmark)
+    assert published.short_side == 448
+    assert stuff.adapt(published) == replace(published, logit_scale=50, prob_threshold=0.1)
     assert len(stuff.names) == 172
+
+
+def test_data_that_methods_do_not_know_have_constants_of_their_own():
+    demo = Vocabulary.of(Demo.published)
+    assert (demo.benchmark, demo.protocol) == ("Demo", Protocol(short_side=128, logit_scale=20, crop=64, stride=32))
+    added = demo.with_background()
+    assert added.protocol == added.adapt(demo.protocol) == replace(demo.protocol, logit_scale=50, prob_threshold=0.1)
+    own = Vocabulary.parse("cat, dog")
+    assert (own.benchmark, own.protocol) == (None, Protocol(short_side=336))
+    assert own.with_background().benchmark is None
+    assert own.with_background().adapt(own.protocol) == own.with_background().protocol

@@ -12,8 +12,8 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ig
 from tqdm import tqdm
 
 from sclip_lightning.commands.parsing.benchmarks import published_benchmarks
-from sclip_lightning.commands.parsing.configs import resolve_arguments
-from sclip_lightning.data.benchmark import ProtocolName, read_class_file
+from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
+from sclip_lightning.data.benchmark import read_class_file
 from sclip_lightning.data.reading.images import ImageFile, check_images, find_images
 from sclip_lightning.engine.environment import describe_environment
 from sclip_lightning.errors import ConfigError, DataError, message_of
@@ -44,13 +44,13 @@ gets a probability below --model.prob_threshold (0.1 then, as published for COCO
 def run_predict(arguments: Sequence[str]) -> None:
     """Run ``sclip predict`` with the given arguments."""
     parser = _build_parser()
-    options = parser.parse_args(resolve_arguments(arguments))
+    options = parser.parse_args(resolve_arguments(expand_method(arguments)))
     chosen: SegmentorOptions = parser.instantiate_classes(options).model
     # Whatever can be found wrong before the weights are loaded.
     files = find_images(options.images, options.recursive)
     if options.on_error == "stop":
         check_images(files)
-    vocabulary = find_vocabulary(options.classes, options.background, chosen.protocol)
+    vocabulary = find_vocabulary(options.classes, options.background)
     check_options(chosen, vocabulary)
     output = Path(options.output_dir).expanduser().absolute()
     output = new_run_folder(str(output.parent), "", output.name)
@@ -71,16 +71,13 @@ def run_predict(arguments: Sequence[str]) -> None:
     print(f"\n{table.summary()}\n\nWritten to {output}")  # noqa: T201  what the command is for
 
 
-def find_vocabulary(
-    classes: str | Sequence[str], background: bool = False, protocol: ProtocolName = "sclip"
-) -> Vocabulary:
+def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> Vocabulary:
     """The classes that ``--classes`` means.
 
     Args:
         classes: Names in one text or a list, the path of a class file, or the name of a benchmark or of its shipped
             class file.
         background: Add a background.
-        protocol: Whose constants go with a benchmark's classes.
 
     Raises:
         DataError: No such class file.
@@ -91,7 +88,7 @@ def find_vocabulary(
     if not Path(classes).expanduser().is_file():
         for benchmark in published_benchmarks():
             if classes.casefold() in (benchmark.name.casefold(), benchmark.class_file.casefold()):
-                vocabulary = Vocabulary.of(benchmark, protocol)
+                vocabulary = Vocabulary.of(benchmark)
                 return vocabulary.with_background() if background else vocabulary
         if not classes.endswith(".txt"):
             return Vocabulary.parse(classes, background)
@@ -112,7 +109,7 @@ class _Parser(ArgumentParser):
         try:
             content = yaml.safe_load(Path(str(cfg_path)).read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            msg = f"{cfg_path} (--config) is no YAML: {' '.join(str(error).split())}. Mend it, or name another file."
+            msg = f"{cfg_path} (--config) is no YAML: {' '.join(str(error).split())}. Correct it, or name another file."
             raise ConfigError(msg) from error
         if not isinstance(content, dict) or not content.keys() & _TEST_SECTIONS:
             return super().parse_path(cfg_path, *args, **kwargs)
@@ -122,7 +119,7 @@ class _Parser(ArgumentParser):
 
 
 def _build_parser() -> ArgumentParser:
-    parser = _Parser(prog="sclip predict", description=_DESCRIPTION)
+    parser = _Parser(prog="sclip predict", description=_DESCRIPTION, epilog=METHOD_HELP)
     parser.add_argument(
         "-c",
         "--config",

@@ -18,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sclip_lightning import __version__
 from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
-from sclip_lightning.commands.parsing.configs import resolve_arguments
+from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
 from sclip_lightning.engine.callbacks import (
     ConfigWriter,
     PredictionWriter,
@@ -72,8 +72,8 @@ class TestCLI(LightningCLI):
         parser.add_lightning_class_args(RankedPanels, "ranked_panels")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.add_argument("--save_vis", action="store_true", help="Short for --predictions.overlays true.")
-        parser.link_arguments("model.protocol", "data.init_args.protocol")
         parser.set_defaults({"data": {"class_path": "sclip_lightning.data.COCOStuff"}})
+        parser.epilog = METHOD_HELP
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse without Lightning's warning that arguments were passed while the process has some, too."""
@@ -219,5 +219,5 @@ def run_cli(cli: type[TestCLI], arguments: Sequence[str]) -> None:
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
         parser_kwargs={"prog": "sclip", "version": __version__},
-        args=["test", *resolve_arguments(arguments)],
+        args=["test", *resolve_arguments(expand_method(arguments))],
     )

@@ -1,6 +1,6 @@
 """Benchmarks: what each consists of, where its files lie, and the data module that serves it.
 
-The data modules need Lightning; they are imported when first used, so that classes and files can be had without it.
+The data modules need Lightning; they are imported when first used, so that classes and files need it not.
 """
 
 from importlib import import_module

@@ -1,15 +1,6 @@
 """ADE20K with the 150 classes of the scene parsing benchmark."""
 
-from sclip_lightning.data.benchmark import (
-    CLASS_FOLDER,
-    Benchmark,
-    ClassNames,
-    Protocol,
-    ResclipSettings,
-    clearclip_protocol,
-    protocols,
-    read_label_table,
-)
+from sclip_lightning.data.benchmark import Benchmark, read_label_table
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, find_paths, list_files
 from sclip_lightning.data.reading.masks import LabelMap
@@ -26,20 +17,7 @@ class ADE20K(SegmentationDataModule):
     ``annotations/validation``. Masks store train ids plus 1; 0, anything else, is not scored.
     """
 
-    published = Benchmark(
-        name="ADE20K",
-        classes=_TABLE.names,
-        palette=_TABLE.palette,
-        prompts=ClassNames.load(CLASS_FOLDER / "ade20k.txt"),
-        protocols=protocols(
-            sclip=Protocol(short_side=336),
-            # Its configuration of this benchmark was not seen; this is what all that were seen share.
-            clearclip=clearclip_protocol(),
-            resclip=Protocol(short_side=336),
-        ),
-        resclip=ResclipSettings(rcs=(2.0, 0.3), sfr=(2.1, 0.7), sfr_threshold=0.25),
-        images=2000,
-    )
+    published = Benchmark.from_table("ADE20K", _TABLE, "ade20k.txt", images=2000)
 
     def find_files(self, root: str) -> Listing:
         """Find all images and masks of the validation split."""

@@ -1,11 +1,14 @@
-"""What makes a benchmark: its classes, their prompt names and colours, and the constants of the published protocol."""
+"""What makes a benchmark: its classes, their prompt names and colours; and what makes an evaluation protocol.
+
+Which protocol a method's authors evaluate a benchmark under is a fact about the method: see ``methods/``.
+"""
 
 import csv
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,18 +22,10 @@ __all__ = [
     "ClassNames",
     "LabelTable",
     "Protocol",
-    "ProtocolName",
-    "ResclipSettings",
-    "clearclip_protocol",
-    "protocols",
     "read_class_file",
     "read_label_table",
     "voc_colours",
 ]
-
-#: Whose protocol: that of the authors of SCLIP (Wang et al., ECCV 2024), ClearCLIP (Lan et al., ECCV 2024), NACLIP
-#: (Hajimiri et al., WACV 2025) or ResCLIP (Yang et al., CVPR 2025).
-ProtocolName = Literal["sclip", "clearclip", "naclip", "resclip"]
 
 #: Shipped tables: ``*.txt`` hold the prompt names published with SCLIP, ``*.csv`` the classes of a data set.
 CLASS_FOLDER = Path(__file__).parent / "classes"
@@ -65,19 +60,25 @@ class ClassNames:
             content = "\n".join(classes).encode()
         return cls(synonyms, source, hashlib.sha256(content).hexdigest())
 
+    @classmethod
+    def shipped(cls, name: str) -> "ClassNames":
+        """Take names from a shipped class file, whatever lies where the user stands."""
+        return cls.load(CLASS_FOLDER / name)
+
 
 @dataclass(frozen=True)
 class Protocol:
-    """Constants under which a method's authors evaluate a benchmark, from their released configurations.
+    """Constants that a benchmark is evaluated under.
 
     Attributes:
         short_side: Images are resized so that their short side has this many pixels; 0 keeps their size.
         logit_scale: Factor on the cosines before the softmax.
-        prob_threshold: Pixels whose best class has a lower probability become class 0; 0 turns this off.
+        prob_threshold: Pixels whose best class has a lower probability become class ``background``; 0 turns this off.
         area_threshold: Classes with no more than this fraction of the foreground are dropped; 0 turns this off.
         crop: Side of the sliding window in pixels; 0 takes each image whole.
         stride: Distance between windows in pixels.
-        class_file: A shipped class file with other prompt names than SCLIP's; None takes SCLIP's.
+        class_file: A shipped class file with other prompt names than the benchmark's own; None takes those.
+        background: The class that pixels below the threshold are given to.
     """
 
     short_side: int
@@ -87,58 +88,37 @@ class Protocol:
     crop: int = 224
     stride: int = 112
     class_file: str | None = None
+    background: int = 0
 
 
-def protocols(sclip: Protocol, clearclip: Protocol, resclip: Protocol) -> Mapping[ProtocolName, Protocol]:
-    """The protocols of a benchmark by their authors.
-
-    NACLIP's is SCLIP's with logit scale 40 everywhere and without the area filter (released configurations); its
-    published figures also have PAMR, which is a refiner here.
-    """
-    naclip = replace(sclip, logit_scale=40.0, area_threshold=0.0)
-    return {"sclip": sclip, "clearclip": clearclip, "naclip": naclip, "resclip": resclip}
-
-
-def clearclip_protocol(
-    prob_threshold: float = 0.0, crop: int = 448, stride: int = 224, class_file: str | None = None
-) -> Protocol:
-    """What ClearCLIP's released configurations share: short side 448, logit scale 50, windows of 448 every 224."""
-    return Protocol(
-        short_side=448,
-        logit_scale=50.0,
-        prob_threshold=prob_threshold,
-        crop=crop,
-        stride=stride,
-        class_file=class_file,
-    )
-
-
-@dataclass(frozen=True)
-class ResclipSettings:
-    """ResCLIP's hyper-parameters, which its authors chose per benchmark (released configurations).
+class LabelTable(NamedTuple):
+    """The classes of a data set in the order of their train ids.
 
     Attributes:
-        rcs: tau and lambda of residual attention.
-        sfr: tau and lambda of semantic feedback.
-        sfr_threshold: Least probability of a first-pass label.
+        values: What the publisher's masks store for each of the C classes.
+        names: C canonical names.
+        palette: [C, 3] uint8 RGB colours.
     """
 
-    rcs: tuple[float, float]
-    sfr: tuple[float, float]
-    sfr_threshold: float
+    values: tuple[int, ...]
+    names: tuple[str, ...]
+    palette: npt.NDArray[np.uint8]
+
+    def without_first(self) -> "LabelTable":
+        """The same without class 0, for a benchmark that does not score the background."""
+        return LabelTable(self.values[1:], self.names[1:], self.palette[1:])
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A data set with its classes and the protocols that the methods' authors evaluate it under.
+    """A data set with its classes.
 
     Attributes:
         name: Name of the benchmark, as in ``VOC21``.
         classes: C canonical names, for tables and legends.
         palette: [C, 3] uint8 RGB colours, for panels.
         prompts: Prompt names of the C classes.
-        protocols: The protocol by the name of the method whose authors published it.
-        resclip: ResCLIP's hyper-parameters.
+        protocol: Constants for data that nobody published a protocol for; None leaves them to the methods' files.
         scores_boundaries: Whether boundary F1 is scored; False where background is ignored, since what an object
             borders on is then mostly void.
         images: Number of images in the published split; None where nobody published one.
@@ -152,8 +132,7 @@ class Benchmark:
     classes: tuple[str, ...]
     palette: npt.NDArray[np.uint8] = field(repr=False, compare=False)
     prompts: ClassNames = field(repr=False)
-    protocols: Mapping[ProtocolName, Protocol]
-    resclip: ResclipSettings
+    protocol: Protocol | None = None
     scores_boundaries: bool = True
     images: int | None = None
     notes: tuple[str, ...] = ()
@@ -166,6 +145,14 @@ class Benchmark:
                 "order, its synonyms split by commas, or leave the option out for the published names."
             )
             raise DataError(msg)
+
+    @classmethod
+    def from_table(
+        cls, name: str, table: LabelTable, class_file: str, images: int, scores_boundaries: bool = True
+    ) -> "Benchmark":
+        """A published benchmark with the classes of a shipped table and the prompt names of a shipped class file."""
+        prompts = ClassNames.shipped(class_file)
+        return cls(name, table.names, table.palette, prompts, scores_boundaries=scores_boundaries, images=images)
 
     @property
     def synonyms(self) -> tuple[tuple[str, ...], ...]:
@@ -202,20 +189,6 @@ def read_class_file(path: str | Path) -> tuple[tuple[str, ...], ...]:
         msg = f"The class file {path} cannot be read: {error}. It must be a UTF-8 text file with one class per line."
         raise DataError(msg) from error
     return _split_names(text.rstrip().splitlines(), f"The class file {path}")
-
-
-class LabelTable(NamedTuple):
-    """The classes of a data set in the order of their train ids.
-
-    Attributes:
-        values: What the publisher's masks store for each of the C classes.
-        names: C canonical names.
-        palette: [C, 3] uint8 RGB colours.
-    """
-
-    values: tuple[int, ...]
-    names: tuple[str, ...]
-    palette: npt.NDArray[np.uint8]
 
 
 def read_label_table(name: str) -> LabelTable:

@@ -3,16 +3,7 @@
 import os
 from pathlib import Path
 
-from sclip_lightning.data.benchmark import (
-    CLASS_FOLDER,
-    Benchmark,
-    ClassNames,
-    Protocol,
-    ResclipSettings,
-    clearclip_protocol,
-    protocols,
-    read_label_table,
-)
+from sclip_lightning.data.benchmark import Benchmark, read_label_table
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, find_paths, list_files
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
@@ -34,19 +25,7 @@ class Cityscapes(SegmentationDataModule):
     taken: they mean the same. An image's id is what comes before ``_leftImg8bit``.
     """
 
-    published = Benchmark(
-        name="Cityscapes",
-        classes=_TABLE.names,
-        palette=_TABLE.palette,
-        prompts=ClassNames.load(CLASS_FOLDER / "cityscapes.txt"),
-        protocols=protocols(
-            sclip=Protocol(short_side=560),
-            clearclip=clearclip_protocol(crop=224),
-            resclip=Protocol(short_side=560),
-        ),
-        resclip=ResclipSettings(rcs=(2.0, 0.2), sfr=(2.1, 0.6), sfr_threshold=0.1),
-        images=500,
-    )
+    published = Benchmark.from_table("Cityscapes", _TABLE, "cityscapes.txt", images=500)
 
     def find_files(self, root: str) -> Listing:
         """Find the frames of all cities."""

@@ -1,16 +1,6 @@
 """COCO-Object: the 80 things of COCO against background, from COCO-Stuff's maps or from converted ones."""
 
-from sclip_lightning.data.benchmark import (
-    CLASS_FOLDER,
-    Benchmark,
-    ClassNames,
-    Protocol,
-    ResclipSettings,
-    clearclip_protocol,
-    protocols,
-    read_label_table,
-    voc_colours,
-)
+from sclip_lightning.data.benchmark import Benchmark, ClassNames, read_label_table, voc_colours
 from sclip_lightning.data.coco_stuff import find_val2017
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing
@@ -35,13 +25,7 @@ class COCOObject(SegmentationDataModule):
         classes=("background", *_TABLE.names[:_THINGS]),
         # mmseg has no colours for it; COCO-Stuff's repeat themselves and leave none for background.
         palette=voc_colours(1 + _THINGS),
-        prompts=ClassNames.load(CLASS_FOLDER / "coco_object.txt"),
-        protocols=protocols(
-            sclip=Protocol(short_side=336, logit_scale=50.0, prob_threshold=0.1),
-            clearclip=clearclip_protocol(prob_threshold=0.4),
-            resclip=Protocol(short_side=336, prob_threshold=0.1),
-        ),
-        resclip=ResclipSettings(rcs=(2.0, 0.4), sfr=(1.8, 0.7), sfr_threshold=0.11),
+        prompts=ClassNames.shipped("coco_object.txt"),
         images=5000,
     )
 

@@ -1,15 +1,6 @@
 """COCO-Stuff, 164k and 10k, with maps as published or converted to train ids."""
 
-from sclip_lightning.data.benchmark import (
-    CLASS_FOLDER,
-    Benchmark,
-    ClassNames,
-    Protocol,
-    ResclipSettings,
-    clearclip_protocol,
-    protocols,
-    read_label_table,
-)
+from sclip_lightning.data.benchmark import Benchmark, read_label_table
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, find_paths, list_files, read_ids
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
@@ -17,8 +8,6 @@ from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
 __all__ = ["COCOStuff", "COCOStuff10k", "find_val2017"]
 
 _TABLE = read_label_table("coco_stuff")
-_PROMPTS = ClassNames.load(CLASS_FOLDER / "coco_stuff.txt")
-_RESCLIP = ResclipSettings(rcs=(2.0, 0.4), sfr=(1.8, 0.7), sfr_threshold=0.11)
 
 
 class COCOStuff(SegmentationDataModule):
@@ -30,20 +19,7 @@ class COCOStuff(SegmentationDataModule):
     folder, where the published maps are taken: they mean the same.
     """
 
-    published = Benchmark(
-        name="COCOStuff",
-        classes=_TABLE.names,
-        palette=_TABLE.palette,
-        prompts=_PROMPTS,
-        protocols=protocols(
-            sclip=Protocol(short_side=448),
-            # Its configuration of this benchmark was not seen; this is what all that were seen share.
-            clearclip=clearclip_protocol(),
-            resclip=Protocol(short_side=336),
-        ),
-        resclip=_RESCLIP,
-        images=5000,
-    )
+    published = Benchmark.from_table("COCOStuff", _TABLE, "coco_stuff.txt", images=5000)
 
     def find_files(self, root: str) -> Listing:
         """Find all images and maps."""
@@ -59,25 +35,9 @@ class COCOStuff10k(SegmentationDataModule):
     ``imageLists/test.txt``) or converted (``images/test2014`` and ``annotations/test2014``, ``*_labelTrainIds.png``
     with train ids plus 1); the folder above it works where the root is called ``cocostuff-10k-v1.1`` or
     ``coco_stuff10k``. 0 is not scored in either.
-
-    Only SCLIP's authors evaluate on it: what others publish for ``COCOStuff`` stands in.
     """
 
-    published = Benchmark(
-        name="COCOStuff10k",
-        classes=_TABLE.names,
-        palette=_TABLE.palette,
-        prompts=_PROMPTS,
-        protocols=protocols(
-            sclip=Protocol(short_side=336), clearclip=clearclip_protocol(), resclip=Protocol(short_side=336)
-        ),
-        resclip=_RESCLIP,
-        images=1000,
-        notes=(
-            "Only SCLIP's authors publish a protocol for COCOStuff10k: the protocols of others, and ResCLIP's "
-            "settings, are, where they are in use, those for COCOStuff.",
-        ),
-    )
+    published = Benchmark.from_table("COCOStuff10k", _TABLE, "coco_stuff.txt", images=1000)
 
     def find_files(self, root: str) -> Listing:
         """Find the test split, as published or converted."""

@@ -1,15 +1,6 @@
 """PASCAL Context, with and without background, with masks as published or converted."""
 
-from sclip_lightning.data.benchmark import (
-    CLASS_FOLDER,
-    Benchmark,
-    ClassNames,
-    Protocol,
-    ResclipSettings,
-    clearclip_protocol,
-    protocols,
-    read_label_table,
-)
+from sclip_lightning.data.benchmark import Benchmark, read_label_table
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, find_paths, list_files, read_ids
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
@@ -17,6 +8,7 @@ from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
 __all__ = ["Context59", "Context60"]
 
 _TABLE = read_label_table("context")
+_SCORED = _TABLE.without_first()
 
 #: The published masks hold one of 459 categories per pixel; 59 of them are scored.
 _CATEGORIES = 459
@@ -33,19 +25,7 @@ class Context60(SegmentationDataModule):
     single pixels may differ.
     """
 
-    published = Benchmark(
-        name="Context60",
-        classes=_TABLE.names,
-        palette=_TABLE.palette,
-        prompts=ClassNames.load(CLASS_FOLDER / "context60.txt"),
-        protocols=protocols(
-            sclip=Protocol(short_side=336, logit_scale=50.0, prob_threshold=0.1),
-            clearclip=clearclip_protocol(prob_threshold=0.15),
-            resclip=Protocol(short_side=336, prob_threshold=0.1),
-        ),
-        resclip=ResclipSettings(rcs=(2.0, 0.3), sfr=(1.8, 0.7), sfr_threshold=0.3),
-        images=5105,
-    )
+    published = Benchmark.from_table("Context60", _TABLE, "context60.txt", images=5105)
 
     def find_files(self, root: str) -> Listing:
         """Find the val split; background is train id 0."""
@@ -58,18 +38,7 @@ class Context59(SegmentationDataModule):
     Files are those of ``Context60``.
     """
 
-    published = Benchmark(
-        name="Context59",
-        classes=_TABLE.names[1:],
-        palette=_TABLE.palette[1:],
-        prompts=ClassNames.load(CLASS_FOLDER / "context59.txt"),
-        protocols=protocols(
-            sclip=Protocol(short_side=336), clearclip=clearclip_protocol(), resclip=Protocol(short_side=336)
-        ),
-        resclip=ResclipSettings(rcs=(2.0, 0.4), sfr=(1.8, 0.7), sfr_threshold=0.25),
-        scores_boundaries=False,
-        images=5105,
-    )
+    published = Benchmark.from_table("Context59", _SCORED, "context59.txt", images=5105, scores_boundaries=False)
 
     def find_files(self, root: str) -> Listing:
         """Find the val split; background is ignored."""

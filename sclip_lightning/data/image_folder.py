@@ -1,9 +1,9 @@
 """Own data: a folder of images, a folder of index masks, and a class file."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from sclip_lightning.data.benchmark import Benchmark, ClassNames, Protocol, ProtocolName, ResclipSettings, voc_colours
+from sclip_lightning.data.benchmark import Benchmark, ClassNames, Protocol, voc_colours
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, expand, list_files, read_ids
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
@@ -73,8 +73,7 @@ class ImageFolder(SegmentationDataModule):
             classes=tuple(names[0] for names in prompts.synonyms),
             palette=voc_colours(len(prompts.synonyms)),
             prompts=prompts,
-            protocols=dict.fromkeys(get_args(ProtocolName), Protocol(short_side=336)),
-            resclip=ResclipSettings(rcs=(2.0, 0.4), sfr=(1.8, 0.7), sfr_threshold=0.11),
+            protocol=Protocol(short_side=336),
             notes=("Own data: nobody published a protocol for it, and results compare only under the same settings.",),
         )
 

@@ -1,15 +1,6 @@
 """PASCAL VOC 2012, with and without background."""
 
-from sclip_lightning.data.benchmark import (
-    CLASS_FOLDER,
-    Benchmark,
-    ClassNames,
-    Protocol,
-    ResclipSettings,
-    clearclip_protocol,
-    protocols,
-    read_label_table,
-)
+from sclip_lightning.data.benchmark import Benchmark, read_label_table
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, find_paths, list_files, read_ids
 from sclip_lightning.data.reading.masks import LabelMap
@@ -26,19 +17,7 @@ class VOC21(SegmentationDataModule):
     unpack it. Masks are the published palette PNGs: index 0 background, 1..20 objects, 255 not scored.
     """
 
-    published = Benchmark(
-        name="VOC21",
-        classes=_TABLE.names,
-        palette=_TABLE.palette,
-        prompts=ClassNames.load(CLASS_FOLDER / "voc21.txt"),
-        protocols=protocols(
-            sclip=Protocol(short_side=336, logit_scale=65.0, prob_threshold=0.1, area_threshold=0.1),
-            clearclip=clearclip_protocol(prob_threshold=0.5, class_file="voc21_clearclip.txt"),
-            resclip=Protocol(short_side=336, prob_threshold=0.1, crop=0),
-        ),
-        resclip=ResclipSettings(rcs=(2.0, 0.3), sfr=(2.2, 0.7), sfr_threshold=0.5),
-        images=1449,
-    )
+    published = Benchmark.from_table("VOC21", _TABLE, "voc21.txt", images=1449)
 
     def find_files(self, root: str) -> Listing:
         """Find the val split; stored values are train ids."""
@@ -51,20 +30,7 @@ class VOC20(SegmentationDataModule):
     Files are those of ``VOC21``. Index 0 is not scored, index k is class k - 1.
     """
 
-    published = Benchmark(
-        name="VOC20",
-        classes=_TABLE.names[1:],
-        palette=_TABLE.palette[1:],
-        prompts=ClassNames.load(CLASS_FOLDER / "voc20.txt"),
-        protocols=protocols(
-            sclip=Protocol(short_side=336),
-            clearclip=clearclip_protocol(),
-            resclip=Protocol(short_side=336, crop=0),
-        ),
-        resclip=ResclipSettings(rcs=(2.0, 0.6), sfr=(2.1, 0.6), sfr_threshold=0.1),
-        scores_boundaries=False,
-        images=1449,
-    )
+    published = Benchmark.from_table("VOC20", _TABLE.without_first(), "voc20.txt", images=1449, scores_boundaries=False)
 
     def find_files(self, root: str) -> Listing:
         """Find the val split; stored values are train ids plus 1."""

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from sclip_lightning.data.benchmark import Benchmark, ClassNames, Protocol, ResclipSettings
+from sclip_lightning.data.benchmark import Benchmark, ClassNames, Protocol
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, expand
 from sclip_lightning.data.reading.masks import LabelMap
@@ -72,8 +72,7 @@ class Demo(SegmentationDataModule):
         classes=CLASSES,
         palette=_PALETTE,
         prompts=replace(ClassNames.load([", ".join(SYNONYMS.get(name, (name,))) for name in CLASSES]), source="(demo)"),
-        protocols={"sclip": _PROTOCOL, "resclip": _PROTOCOL},
-        resclip=ResclipSettings(rcs=(1.0, 0.2), sfr=(3.0, 0.2), sfr_threshold=0.5),
+        protocol=_PROTOCOL,
         images=IMAGES,
         notes=("The demo's scenes are drawn and its CLIP is tiny: the scores say nothing about photographs.",),
     )

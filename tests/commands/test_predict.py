@@ -162,7 +162,7 @@ def test_class_files_and_benchmarks(predict):
     assert find_vocabulary("mine.txt", background=True).names == ("background", "cat", "grass")
     for name in ("VOC21", "voc21", "voc21.txt"):
         assert find_vocabulary(name) == Vocabulary.of(VOC21.published)
-    assert find_vocabulary("VOC21", protocol="resclip").protocol.crop == 0
+    assert find_vocabulary("VOC21").benchmark == "VOC21"
     Path("voc21.txt").write_text("cat\ndog\n")  # a file here comes before a shipped one
     assert find_vocabulary("voc21.txt").names == ("cat", "dog")
 

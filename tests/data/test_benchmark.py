@@ -1,5 +1,4 @@
 import hashlib
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,27 +14,26 @@ from sclip_lightning.data import (
     Context59,
     Context60,
 )
-from sclip_lightning.data.benchmark import CLASS_FOLDER, read_class_file, voc_colours
+from sclip_lightning.data.benchmark import CLASS_FOLDER, Protocol, read_class_file, voc_colours
 from sclip_lightning.errors import DataError
 
-#: Images, classes, queries; short side, logit scale and probability threshold of SCLIP's authors; short side, crop and
-#: threshold of ResCLIP's; tau and lambda of RCS and SFR, and SFR's threshold.
+#: Images, classes, queries.
 PUBLISHED = {
-    VOC21: (1449, 21, 56, (336, 65, 0.1), (336, 0, 0.1), (2.0, 0.3), (2.2, 0.7), 0.5),
-    VOC20: (1449, 20, 30, (336, 40, 0), (336, 0, 0), (2.0, 0.6), (2.1, 0.6), 0.1),
-    Context60: (5105, 60, 60, (336, 50, 0.1), (336, 224, 0.1), (2.0, 0.3), (1.8, 0.7), 0.3),
-    Context59: (5105, 59, 59, (336, 40, 0), (336, 224, 0), (2.0, 0.4), (1.8, 0.7), 0.25),
-    COCOObject: (5000, 81, 113, (336, 50, 0.1), (336, 224, 0.1), (2.0, 0.4), (1.8, 0.7), 0.11),
-    COCOStuff: (5000, 171, 171, (448, 40, 0), (336, 224, 0), (2.0, 0.4), (1.8, 0.7), 0.11),
-    COCOStuff10k: (1000, 171, 171, (336, 40, 0), (336, 224, 0), (2.0, 0.4), (1.8, 0.7), 0.11),
-    Cityscapes: (500, 19, 19, (560, 40, 0), (560, 224, 0), (2.0, 0.2), (2.1, 0.6), 0.1),
-    ADE20K: (2000, 150, 150, (336, 40, 0), (336, 224, 0), (2.0, 0.3), (2.1, 0.7), 0.25),
+    VOC21: (1449, 21, 56),
+    VOC20: (1449, 20, 30),
+    Context60: (5105, 60, 60),
+    Context59: (5105, 59, 59),
+    COCOObject: (5000, 81, 113),
+    COCOStuff: (5000, 171, 171),
+    COCOStuff10k: (1000, 171, 171),
+    Cityscapes: (500, 19, 19),
+    ADE20K: (2000, 150, 150),
 }
 
 
 @pytest.mark.parametrize("module", PUBLISHED)
 def test_published_classes(module):
-    images, num_classes, num_queries, *_ = PUBLISHED[module]
+    images, num_classes, num_queries = PUBLISHED[module]
     benchmark = module().benchmark
     assert benchmark.name == module.__name__
     assert benchmark.images == images
@@ -45,46 +43,37 @@ def test_published_classes(module):
     assert benchmark.palette.dtype == np.uint8
     content = (CLASS_FOLDER / benchmark.class_file).read_bytes()
     assert benchmark.class_file_sha256 == hashlib.sha256(content).hexdigest()
+    assert benchmark.protocol is None  # a fact about methods
 
 
-@pytest.mark.parametrize("module", PUBLISHED)
-def test_published_protocols(module):
-    _, _, _, sclip, resclip, rcs, sfr, threshold = PUBLISHED[module]
-    protocol = module(protocol="sclip").protocol
-    assert (protocol.short_side, protocol.logit_scale, protocol.prob_threshold) == sclip
-    assert (protocol.crop, protocol.stride) == (224, 112)
-    assert protocol.area_threshold == (0.1 if module is VOC21 else 0)
-    protocol = module(protocol="resclip").protocol
-    assert (protocol.short_side, protocol.crop, protocol.prob_threshold) == resclip
-    assert (protocol.logit_scale, protocol.stride, protocol.area_threshold) == (40, 112, 0)
-    settings = module().benchmark.resclip
-    assert (settings.rcs, settings.sfr, settings.sfr_threshold) == (rcs, sfr, threshold)
-
-
-@pytest.mark.parametrize("module", PUBLISHED)
-def test_protocols_of_naclip_and_clearclip(module):
-    sclip, naclip = module(protocol="sclip").protocol, module(protocol="naclip").protocol
-    assert naclip == replace(sclip, logit_scale=40, area_threshold=0)
-    clearclip = module(protocol="clearclip").protocol
-    thresholds = {VOC21: 0.5, Context60: 0.15, COCOObject: 0.4}
-    assert (clearclip.short_side, clearclip.logit_scale, clearclip.stride) == (448, 50, 224)
-    assert clearclip.prob_threshold == thresholds.get(module, 0)
-    assert clearclip.crop == (224 if module is Cityscapes else 448)
+def with_class_file(module, name, **options):
+    data = module(**options)
+    data.use(Protocol(short_side=448, class_file=name))
+    return data.benchmark
 
 
 def test_a_protocol_may_have_prompts_of_its_own():
-    benchmark = VOC21(protocol="clearclip").benchmark
+    benchmark = with_class_file(VOC21, "voc21_clearclip.txt")
     assert benchmark.class_file == "voc21_clearclip.txt"
     assert benchmark.synonyms[0] == ("background",)
     assert benchmark.synonyms[15] == ("person",)
     assert benchmark.synonyms[1:15] == VOC21().benchmark.synonyms[1:15]
-    assert VOC21(protocol="clearclip", classes="voc21.txt").benchmark.class_file == "voc21.txt"
-    assert VOC20(protocol="clearclip").benchmark.class_file == "voc20.txt"
+    assert with_class_file(VOC21, "voc21_clearclip.txt", classes="voc21.txt").class_file == "voc21.txt"
+    assert with_class_file(VOC20, None).class_file == "voc20.txt"
 
 
-def test_stand_ins_are_noted():
-    noted = {module for module in PUBLISHED if any("ResCLIP" in note for note in module().benchmark.notes)}
-    assert noted == {COCOStuff10k}
+def test_a_protocols_prompts_are_the_shipped_ones_wherever_one_stands(tmp_path, monkeypatch):
+    (tmp_path / "voc21_clearclip.txt").write_text("".join(f"name {i}\n" for i in range(21)))
+    monkeypatch.chdir(tmp_path)
+    assert with_class_file(VOC21, "voc21_clearclip.txt").synonyms[15] == ("person",)
+
+
+def test_another_protocol_takes_its_prompts_along():
+    data = VOC21()
+    data.use(Protocol(short_side=448, class_file="voc21_clearclip.txt"))
+    data.use(Protocol(short_side=336))
+    assert data.benchmark.class_file == "voc21.txt"
+    assert data.resolved_short_side == 336
 
 
 def test_voc_colours():

@@ -22,10 +22,12 @@ def test_images_masks_and_classes(tmp_path):
     assert data.benchmark.class_file == "classes.txt"
     assert data.benchmark.palette.shape == (3, 3)
     assert data.benchmark.scores_boundaries
-    assert (data.protocol.short_side, data.protocol.crop, data.protocol.prob_threshold) == (336, 224, 0)
+    protocol = data.benchmark.protocol
+    assert (protocol.short_side, protocol.crop, protocol.prob_threshold) == (336, 224, 0)
+    assert data.resolved_short_side == 336  # nobody else has a protocol for own data
     stored = np.array(Image.open(base / "masks/street 0.png"))
     assert np.array_equal(data.dataset[0]["mask"].numpy(), stored)
-    assert ready(base, classes=["a", "b", "c"], short_side=64).protocol.short_side == 64
+    assert ready(base, classes=["a", "b", "c"], short_side=64).resolved_short_side == 64
 
 
 def test_zero_is_void(tmp_path):

@@ -62,7 +62,6 @@ def _datamodule(folder: Path) -> SegmentationDataModule:
         msg = f"--panels needs the images, and {path}, which says where they are, is not there. Compare without panels."
         raise ConfigError(msg)
     data = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
-    data["init_args"].pop("protocol", None)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(SegmentationDataModule, "data")
     datamodule: SegmentationDataModule = parser.instantiate_classes(parser.parse_object({"data": data})).data

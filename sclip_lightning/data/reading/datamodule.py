@@ -9,12 +9,12 @@ from typing import ClassVar, Literal
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from sclip_lightning.data.benchmark import Benchmark, ClassNames, ProtocolName
+from sclip_lightning.data.benchmark import Benchmark, ClassNames, Protocol
 from sclip_lightning.data.reading.dataset import KeptSamples, Sample, SegmentationDataset
 from sclip_lightning.data.reading.layout import Listing, check_files
 from sclip_lightning.data.reading.sampler import ShardSampler
 from sclip_lightning.data.reading.transforms import image_pipeline
-from sclip_lightning.engine.interruption import ignore_interrupt
+from sclip_lightning.data.reading.workers import ignore_interrupt
 from sclip_lightning.errors import ConfigError, DataError
 
 __all__ = ["ROOT_VARIABLE", "SegmentationDataModule"]
@@ -40,12 +40,11 @@ class SegmentationDataModule(LightningDataModule, ABC):
         num_workers: Processes that read samples; 0 reads in the main process.
         on_error: What to do about an image that cannot be read or scored: stop with an ``error``, or ``skip`` it and
             say in the results that they are incomplete.
-        protocol: Whose constants count where none are given: those of the authors of SCLIP, ClearCLIP, NACLIP or
-            ResCLIP.
 
     Attributes:
-        benchmark: Classes, prompt names and colours, the arguments applied.
-        protocol: The protocol's constants, the arguments applied.
+        benchmark: Classes, prompt names and colours, the arguments (and what ``use`` brought) applied.
+        classes: The argument.
+        short_side: The argument; ``resolved_short_side`` is the value in use.
         dataset: The samples; only after ``setup``.
         remaining: Indices of the samples that are still to be scored, the same on all devices; null for all.
         kept: Samples that stay in memory from one run to the next, for several runs on the same ones; null for none.
@@ -70,7 +69,6 @@ class SegmentationDataModule(LightningDataModule, ABC):
         num_samples: int | None = None,
         batch_size: int = 1,
         num_workers: int = 2,
-        protocol: ProtocolName = "sclip",
         on_error: Literal["error", "skip"] = "error",
     ) -> None:
         super().__init__()
@@ -79,6 +77,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         _check_minimum("batch_size", batch_size, 1)
         _check_minimum("num_workers", num_workers, 0)
         self.root = root
+        self.classes = classes
+        self.short_side = short_side
         self.num_samples = num_samples
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -86,10 +86,35 @@ class SegmentationDataModule(LightningDataModule, ABC):
         self.remaining: Sequence[int] | None = None
         self.kept: dict[int, Sample] | None = None
         self.benchmark = self.describe(classes)
-        published = self.benchmark.protocols[protocol]
-        if classes is None and published.class_file is not None:
-            self.benchmark = self.describe(published.class_file)
-        self.protocol = replace(published, short_side=published.short_side if short_side is None else short_side)
+        self._protocol = self.benchmark.protocol
+
+    def use(self, protocol: Protocol) -> None:
+        """Take from a protocol what the arguments leave open: the short side of images, and the class file.
+
+        It may be called again with another protocol; the latest at which it can be is before ``test_dataloader``.
+        """
+        self._protocol = protocol
+        if self.classes is None:
+            named = protocol.class_file
+            prompts = self.describe(None).prompts if named is None else ClassNames.shipped(named)
+            self.benchmark = replace(self.benchmark, prompts=prompts)  # keeps what setup notes on the number of images
+
+    @property
+    def resolved_short_side(self) -> int:
+        """Pixels that the short side of images is resized to: the argument, else the protocol's; 0 for their own size.
+
+        Raises:
+            ConfigError: Neither was given.
+        """
+        if self.short_side is not None:
+            return self.short_side
+        if self._protocol is None:
+            msg = (
+                f"No short side is given for the images of {self.benchmark.name}, and no protocol that has one. Set "
+                "--data.short_side (short_side=... in Python), or call use() of the data module with a protocol."
+            )
+            raise ConfigError(msg)
+        return self._protocol.short_side
 
     def describe(self, classes: str | list[str] | None) -> Benchmark:
         """The benchmark as published, with the prompt names given instead of the published ones."""
@@ -138,11 +163,17 @@ class SegmentationDataModule(LightningDataModule, ABC):
         files = files[: self.num_samples]
         if self.on_error == "error":
             check_files(files)
-        pipeline = image_pipeline(self.protocol.short_side)
+        resolved = self.short_side is not None or self._protocol is not None
+        pipeline = image_pipeline(self.resolved_short_side) if resolved else None
         self.dataset = SegmentationDataset(files, pipeline, listing.label_map, skip_errors=self.on_error == "skip")
 
     def test_dataloader(self) -> DataLoader[Sample]:
-        """The samples of this rank; a batch is a list of them."""
+        """The samples of this rank; a batch is a list of them.
+
+        Raises:
+            ConfigError: No short side was given, nor a protocol that has one; see ``use``.
+        """
+        self.dataset.pipeline = image_pipeline(self.resolved_short_side)  # use() may have come after setup()
         self._shard = self._sampler()
         return DataLoader(
             self.dataset if self.kept is None else KeptSamples(self.dataset, self.kept),

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from sclip_lightning.data.reading.layout import SampleFiles, check_same_size
 from sclip_lightning.data.reading.masks import LabelMap, read_image, read_mask
-from sclip_lightning.errors import DataError
+from sclip_lightning.errors import ConfigError, DataError
 
 __all__ = ["KeptSamples", "Sample", "SegmentationDataset"]
 
@@ -41,7 +41,8 @@ class SegmentationDataset(Dataset[Sample]):
 
     Args:
         files: The samples, in order.
-        pipeline: Called as ``pipeline(image=rgb)["image"]`` with [H, W, 3] uint8; see ``image_pipeline``.
+        pipeline: Called as ``pipeline(image=rgb)["image"]`` with [H, W, 3] uint8; see ``image_pipeline``. None where
+            the short side is not known yet: only ground truth can be read then.
         label_map: Turns stored mask values into train ids.
         skip_errors: Return a sample that cannot be read with its ``error``, rather than raise it.
     """
@@ -49,7 +50,7 @@ class SegmentationDataset(Dataset[Sample]):
     def __init__(
         self,
         files: Sequence[SampleFiles],
-        pipeline: Callable[..., dict[str, Any]],
+        pipeline: Callable[..., dict[str, Any]] | None,
         label_map: LabelMap,
         skip_errors: bool = False,
     ) -> None:
@@ -65,6 +66,7 @@ class SegmentationDataset(Dataset[Sample]):
         """Read one sample.
 
         Raises:
+            ConfigError: There is no pipeline yet.
             DataError: A file is unreadable, the sizes differ, or the mask stores a label outside the table.
         """
         try:
@@ -77,6 +79,12 @@ class SegmentationDataset(Dataset[Sample]):
             return Sample(index=index, id=id_, image=nothing, rgb=nothing, mask=nothing, error=str(error))
 
     def _read(self, index: int) -> Sample:
+        if self.pipeline is None:
+            msg = (
+                "It is not known yet which size images are resized to, so that none can be read. Set --data.short_side "
+                "(short_side=... in Python), or call use() of the data module with a protocol before setup()."
+            )
+            raise ConfigError(msg)
         files = self.files[index]
         rgb = read_image(files.image)
         mask = self.target(index)

@@ -7,12 +7,16 @@ from PIL import Image
 from torch.utils.data import DistributedSampler
 
 from sclip_lightning.data import VOC20, VOC21, COCOStuff
+from sclip_lightning.data.benchmark import Protocol
 from sclip_lightning.errors import ConfigError, DataError
 from tests.fake_data import write_coco_stuff, write_palette_mask, write_voc
+
+PROTOCOL = Protocol(short_side=336)
 
 
 def ready(module, root, **options):
     data = module(root=str(root), num_workers=0, **options)
+    data.use(PROTOCOL)
     data.setup("test")
     return data
 
@@ -45,11 +49,33 @@ def test_samples(tmp_path):
 
 def test_short_side_published_own_or_native(tmp_path):
     root = write_voc(tmp_path, 1)
-    assert VOC21().protocol.short_side == 336
-    assert ready(VOC21, root).dataset[0]["image"].shape == (3, 336, 448)
+    published = ready(VOC21, root)
+    assert (published.short_side, published.resolved_short_side) == (None, 336)
+    assert published.dataset[0]["image"].shape == (3, 336, 448)
     native = ready(VOC21, root, short_side=0)
-    assert native.protocol.short_side == 0
+    assert (native.short_side, native.resolved_short_side) == (0, 0)
     assert native.dataset[0]["image"].shape == (3, 48, 64)
+
+
+def test_a_protocol_may_come_after_setup(tmp_path):
+    data = VOC21(root=str(write_voc(tmp_path, 1)), num_workers=0)
+    data.setup("test")
+    notes = data.benchmark.notes
+    for short_side in (24, 96):
+        data.use(Protocol(short_side=short_side))
+        ((sample,),) = data.test_dataloader()
+        assert sample["image"].shape == data.dataset[0]["image"].shape == (3, short_side, short_side * 64 // 48)
+    assert data.benchmark.notes == notes != ()
+
+
+def test_without_a_protocol_only_ground_truth_can_be_read(tmp_path):
+    data = VOC21(root=str(write_voc(tmp_path, 1)), num_workers=0)
+    data.setup("test")
+    assert data.dataset.target(0).shape == (48, 64)
+    with pytest.raises(ConfigError, match=r"No short side .* VOC21.*--data\.short_side.*use\(\)"):
+        data.test_dataloader()
+    with pytest.raises(ConfigError, match=r"not known yet which size.*--data\.short_side.*use\(\)"):
+        data.dataset[0]
 
 
 def test_voc20_ignores_background_and_shifts_the_rest(tmp_path):
@@ -124,7 +150,7 @@ def test_a_size_mismatch_is_found_without_the_header_check(tmp_path):
 
 
 def test_an_error_in_a_worker_stays_a_data_error(tmp_path):
-    data = VOC21(root=str(write_voc(tmp_path, 2)), num_workers=1)
+    data = VOC21(root=str(write_voc(tmp_path, 2)), num_workers=1, short_side=32)
     data.setup("test")
     image = data.dataset.files[1].image
     image.write_bytes(image.read_bytes()[:-300])

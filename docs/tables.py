@@ -1,0 +1,154 @@
+"""Writes the tables of reproducing.md from the methods' files: ``python docs/tables.py``.
+
+A table stands between ``<!-- NAME -->`` and ``<!-- end -->``; whatever else the page says is written by hand.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from sclip_lightning.data.benchmark import Protocol
+from sclip_lightning.model.facts import COMMON, OWN, known_benchmarks, load_method, method_names, protocol_of
+from sclip_lightning.model.method_files import Method
+
+__all__ = ["PAGE", "filled"]
+
+PAGE = Path(__file__).parent / "reproducing.md"
+
+#: Rows of the protocols' table, each with its fields and how their values are written.
+_ROWS: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {
+    "short side": (("short_side",), str),
+    "window / stride": (("crop", "stride"), lambda crop, stride: f"{crop} / {stride}" if crop else "whole image"),
+    "logit scale": (("logit_scale",), lambda scale: f"{scale:g}"),
+    "probability threshold": (("prob_threshold",), lambda value: f"{value:g}" if value else "none"),
+    "area threshold": (("area_threshold",), lambda value: f"{value:g}" if value else "none"),
+    "prompt names": (("class_file",), lambda file: f"`{file}`" if file else "SCLIP's"),
+}
+
+
+def filled(text: str) -> str:
+    """The page with every table as the methods' files have it."""
+    tables = {
+        "methods": methods_table(),
+        "protocols": protocols_table(),
+        "stand-ins": stand_ins(),
+        **{f"published {name}": published_table(load_method(name)) for name in method_names()},
+        **{f"numbers {name}": numbers_table(load_method(name)) for name in method_names()},
+        **{f"deviations {name}": bullets(load_method(name).deviations) for name in method_names()},
+    }
+
+    def replaced(match: re.Match[str]) -> str:
+        return f"<!-- {match[1]} -->\n\n{tables[match[1]]}\n\n<!-- end -->"
+
+    return re.sub(r"<!-- ([\w -]+) -->\n.*?<!-- end -->", replaced, text, flags=re.DOTALL)
+
+
+def methods_table() -> str:
+    """Paper, code, licence and parts of every method."""
+    rows = []
+    for name in _in_order():
+        facts = load_method(name)
+        commit = f" at `{facts.code.commit}`" if facts.code.commit else ""
+        protocol = facts.protocol if isinstance(facts.protocol, str) else name
+        rows.append(
+            [
+                f"[{facts.name}](https://arxiv.org/abs/{facts.arxiv}) ({facts.authors}, {facts.venue})",
+                f"`{name}.yaml`",
+                f"{_parts(facts.parts)}; protocol `{protocol}`",
+                f"{facts.code.repository}{commit}; {facts.licence.code}",
+            ]
+        )
+    return _table(["method", "configuration", "it sets", "authors' code and its licence"], rows)
+
+
+def protocols_table() -> str:
+    """What each protocol sets: the value of most benchmarks first, then those that differ."""
+    names = [name for name in _in_order() if not isinstance(load_method(name).protocol, str)]
+    rows = [[title, *(_protocol_cell(name, *row) for name in names)] for title, row in _ROWS.items()]
+    return _table(["", *(load_method(name).name for name in names)], rows)
+
+
+def stand_ins() -> str:
+    """One line per benchmark that nobody published values for."""
+    lines = []
+    for name in _in_order():
+        facts = load_method(name)
+        for benchmark, source in facts.stand_ins.items():
+            what = "what its other benchmarks share" if source == COMMON else f"its values for {source}"
+            lines.append(f"{facts.name}, {'own classes' if benchmark == OWN else benchmark}: {what}.")
+        if facts.absent:
+            lines.append(f"{facts.name}, all nine: none ({facts.absent.reason}); name another with `--model.protocol`.")
+    return bullets(lines)
+
+
+def published_table(facts: Method) -> str:
+    """The published figures of a method, a row per benchmark; of other benchmarks where it has no figures of ours."""
+    known = known_benchmarks()
+    others = [key for figures in facts.published for key in figures.miou if key not in known]
+    rows = []
+    for benchmark in dict.fromkeys(others or known):
+        rows.append([benchmark, *(str(figures.miou.get(benchmark, "not published")) for figures in facts.published)])
+    table = _table(["benchmark", *(figures.title for figures in facts.published)], rows)
+    sources = [f"*{figures.title}*: {figures.switched_on}. Source: {figures.source}." for figures in facts.published]
+    return f"{table}\n\n{bullets(line.replace('..', '.') for line in sources)}"
+
+
+def numbers_table(facts: Method) -> str:
+    """The hyper-parameters of a method's parts, a row per benchmark."""
+    tables = {part: table for part, table in facts.hyperparameters.items() if table.keys() != {COMMON}}
+    titles = [f"{part}: {', '.join(_keys(table))}" for part, table in tables.items()]
+    rows = [
+        [key, *(", ".join(str(table[key][name]) for name in _keys(table)) for table in tables.values())]
+        for key in known_benchmarks()
+        if all(key in table for table in tables.values())
+    ]
+    return _table(["benchmark", *titles], rows) if tables else ""
+
+
+def bullets(lines: Any) -> str:
+    """A list."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _in_order() -> list[str]:
+    """Methods by year, then by name."""
+    return sorted(method_names(), key=lambda name: load_method(name).venue[-4:] + name)
+
+
+def _parts(parts: Mapping[str, Any]) -> str:
+    """Objects of a configuration in words."""
+    words = []
+    for role, part in parts.items():
+        arguments = ", ".join(f"{key} {str(value).lower()}" for key, value in part.get("init_args", {}).items())
+        words.append(f"{role} `{part['class_path']}` ({arguments})")
+    return ", ".join(words)
+
+
+def _protocol_cell(name: str, keys: Sequence[str], write: Callable[..., str]) -> str:
+    facts = load_method(name)
+    assert not isinstance(facts.protocol, str)
+    if facts.absent:
+        common = {item.name: item.default for item in fields(Protocol)} | dict(facts.protocol[COMMON])
+        return write(*(common[key] for key in keys)) if set(keys) <= facts.protocol[COMMON].keys() else "-"
+    values: dict[str, list[str]] = {}
+    for benchmark in known_benchmarks():
+        protocol = protocol_of(name, benchmark)
+        values.setdefault(write(*(getattr(protocol, key) for key in keys)), []).append(benchmark)
+    usual, *others = sorted(values, key=lambda value: -len(values[value]))
+    return "; ".join([usual, *(f"{value} on {', '.join(values[value])}" for value in others)])
+
+
+def _keys(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Fields that differ between benchmarks."""
+    return list(dict.fromkeys(key for benchmark, row in table.items() if benchmark != COMMON for key in row))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

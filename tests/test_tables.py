@@ -1,0 +1,35 @@
+"""The tables of docs/reproducing.md are those that docs/tables.py makes of the methods' files."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from sclip_lightning.model.facts import load_method, method_names
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = (DOCS / "reproducing.md").read_text()
+filled = runpy.run_path(str(DOCS / "tables.py"))["filled"]
+
+
+def test_the_page_has_the_tables_of_the_files():
+    assert filled(PAGE) == PAGE, "docs/reproducing.md differs from the methods' files: run python docs/tables.py"
+
+
+def test_a_figure_changed_by_hand_would_be_noticed():
+    changed = PAGE.replace("59.63", "59.64")
+    assert changed != PAGE
+    assert filled(changed) == PAGE
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_the_page_leaves_nothing_out(name):
+    facts, tables = load_method(name), re.findall(r"^<!-- (.+) -->$", PAGE, re.MULTILINE)
+    assert {"methods", "protocols", "stand-ins", f"published {name}"} <= set(tables)
+    assert bool(facts.deviations) == (f"deviations {name}" in tables)
+    by_benchmark = any(len(table) > 1 for table in facts.hyperparameters.values())
+    assert by_benchmark == (f"numbers {name}" in tables)
+    for figures in facts.published:
+        for value in figures.miou.values():
+            assert str(value) in PAGE
