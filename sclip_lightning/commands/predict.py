@@ -19,6 +19,7 @@ from sclip_lightning.engine.environment import describe_environment
 from sclip_lightning.errors import ConfigError, DataError, message_of
 from sclip_lightning.model.description import describe_segmentor
 from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.records.artefacts import CONFIG, LABELS, OVERLAYS
 from sclip_lightning.records.run_folder import new_run_folder
 from sclip_lightning.reports.shares import ShareTable
 from sclip_lightning.segmentor import Precision, Segmentor, check_options
@@ -57,9 +58,9 @@ def run_predict(arguments: Sequence[str]) -> None:
     segmentor = Segmentor(chosen, short_side=options.short_side, device=options.device, precision=options.precision)
     segmentor.sliding_window(vocabulary)
 
-    (output / "labels").mkdir(parents=True)
-    (output / "overlays").mkdir()
-    parser.save(options, output / "config.yaml", skip_none=False)
+    (output / LABELS).mkdir(parents=True)
+    (output / OVERLAYS).mkdir()
+    parser.save(options, output / CONFIG, skip_none=False)
     _write_classes(output / "classes.csv", vocabulary)
     _write_settings(output / "settings.json", segmentor, vocabulary)
     with ShareTable(output / "shares.csv", vocabulary.names) as table:
@@ -191,7 +192,7 @@ def _predict_all(
                 raise DataError(msg) from error
             skipped.append(problem)
             continue
-        labels, overlay = (output / kind / f"{file.name}.png" for kind in ("labels", "overlays"))
+        labels, overlay = (output / kind / f"{file.name}.png" for kind in (LABELS, OVERLAYS))
         for path in (labels, overlay):
             path.parent.mkdir(parents=True, exist_ok=True)
         prediction.save(labels)
