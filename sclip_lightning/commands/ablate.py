@@ -66,7 +66,7 @@ class AblationCLI(TestCLI):
             reset_peak_memory(self.trainer.strategy.root_device)
             self.evaluate(**(kwargs | {"model": self.model}))
             first = self.model
-            folders.append(self.model.recording.folder)
+            folders.append(self.model.context.recording.folder)
         if is_first():
             self._report(folders)
 

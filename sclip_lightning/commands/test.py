@@ -27,6 +27,7 @@ from sclip_lightning.engine.callbacks import (
     SamplePanels,
     TensorBoardReport,
 )
+from sclip_lightning.engine.context import RunContext
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.errors import RunError, SclipError, StoppedError
@@ -105,9 +106,10 @@ class TestCLI(LightningCLI):
         """Run the test and print a table that, unlike Lightning's own, names the protocol."""
         self.evaluate(**kwargs)
         if is_first():
-            folder = self.model.recording.folder if self.trainer.logger else None
-            written = f"\n\nWritten to {folder}" if folder else ""
-            print(f"\n{self.model.results.table()}{written}")  # noqa: T201  the table is what the command is for
+            context: RunContext = self.model.context
+            assert context.results is not None  # the test has ended
+            written = f"\n\nWritten to {context.folder}" if context.folder else ""
+            print(f"\n{context.results.table()}{written}")  # noqa: T201  the table is what the command is for
 
     def evaluate(self, **kwargs: Any) -> None:
         """Run the test; whatever ends it early ends all processes and says what there is to go on with."""

@@ -14,7 +14,7 @@ from sclip_lightning.data.reading.dataset import KeptSamples, Sample, Segmentati
 from sclip_lightning.data.reading.layout import Listing, check_files
 from sclip_lightning.data.reading.sampler import ShardSampler
 from sclip_lightning.data.reading.transforms import image_pipeline
-from sclip_lightning.engine.interruption import ignore_interrupt
+from sclip_lightning.data.reading.workers import ignore_interrupt
 from sclip_lightning.errors import ConfigError, DataError
 
 __all__ = ["ROOT_VARIABLE", "SegmentationDataModule"]
@@ -38,8 +38,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         num_samples: Use only the first N samples of the split; null uses all.
         batch_size: Samples per step. They may differ in size, so a batch is a list.
         num_workers: Processes that read samples; 0 reads in the main process.
-        on_error: What to do about an image that cannot be read or scored: stop with an ``error``, or ``skip`` it and
-            say in the results that they are incomplete.
+        on_error: What to do about an image that cannot be read or scored: ``stop``, or ``skip`` it and say in
+            the results that they are incomplete.
         protocol: Whose constants count where none are given: those of the authors of SCLIP, ClearCLIP, NACLIP or
             ResCLIP.
 
@@ -71,7 +71,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         batch_size: int = 1,
         num_workers: int = 2,
         protocol: ProtocolName = "sclip",
-        on_error: Literal["error", "skip"] = "error",
+        on_error: Literal["stop", "skip"] = "stop",
     ) -> None:
         super().__init__()
         _check_minimum("short_side", short_side, 0)
@@ -136,7 +136,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
             note = f"The split has {len(files)} images here, but {self.benchmark.images} as published."
             self.benchmark = replace(self.benchmark, notes=tuple(dict.fromkeys((*self.benchmark.notes, note))))
         files = files[: self.num_samples]
-        if self.on_error == "error":
+        if self.on_error == "stop":
             check_files(files)
         pipeline = image_pipeline(self.protocol.short_side)
         self.dataset = SegmentationDataset(files, pipeline, listing.label_map, skip_errors=self.on_error == "skip")
