@@ -38,7 +38,7 @@ sclip COMMAND --help lists a command's options; sclip --version prints the versi
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``sclip`` with the given arguments, those of the process by default.
 
-    Ends the process with 1 after an error that the user can mend, with 2 after one in the arguments.
+    Ends the process with 1 after an error that the user can correct, with 2 after one in the arguments.
     """
     command, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if command in ("-h", "--help"):

@@ -1,4 +1,4 @@
-"""Errors a user can mend.
+"""Errors a user can correct.
 
 Every one of them is a single paragraph that names the file or option, what was found, what was expected and what to
 do. The command line prints the paragraph and exits with 1; no traceback is needed to act on it.
@@ -8,7 +8,7 @@ __all__ = ["CheckpointError", "ConfigError", "DataError", "RunError", "SclipErro
 
 
 class SclipError(Exception):
-    """Base of all errors that a user can mend.
+    """Base of all errors that a user can correct.
 
     Attributes:
         exit_code: What the command line ends with.

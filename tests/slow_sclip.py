@@ -8,11 +8,11 @@ from sclip_lightning.engine.module import SegmentationModule
 SECONDS = 0.3
 
 if __name__ == "__main__":
-    score = SegmentationModule._score
+    segment = SegmentationModule.segment
 
-    def slow_score(self, sample):
+    def slow_segment(self, sample, *arguments):
         time.sleep(SECONDS)
-        return score(self, sample)
+        return segment(self, sample, *arguments)
 
-    SegmentationModule._score = slow_score
+    SegmentationModule.segment = slow_segment
     main()

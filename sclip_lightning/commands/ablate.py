@@ -11,6 +11,7 @@ from sclip_lightning.engine.environment import reset_peak_memory
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.files import write_text
 from sclip_lightning.model.ablation import Row, ablation_rows
+from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.records import load_records
 from sclip_lightning.records.run import Run
 from sclip_lightning.reports.comparison import ImageTable, paired_bootstrap, tabulate
@@ -36,7 +37,7 @@ class AblationCLI(TestCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer for the current row; before the first, the rows are made."""
         if not hasattr(self, "rows"):
-            self.options = {**self.model.hparams, "refiners": self.model.options.refiners}
+            self.options: SegmentorOptions = self.model.options
             self.rows = ablation_rows(self.options)
             self.row, self.parent = self.rows[0], f"{super().run_name()}-ablation"
         callbacks = self._get(self.config_init, "trainer").get("callbacks") or []
@@ -59,14 +60,14 @@ class AblationCLI(TestCLI):
             self.config["test"] = whole.clone()
             self.config["test"]["name"] = self.run_name()
             for option, value in row.changes.items():
-                self.config["test"]["model"][option] = value
-            self.model = SegmentationModule(**{**self.options, **row.changes})
-            self.model.clip, self.model.bank = first.clip, first.bank
+                self.config["test"]["model"][option.replace(".", ".init_args.")] = value
+            self.model = SegmentationModule(**vars(row.apply(self.options)))
+            self.model.clip, self.model.texts = first.clip, first.texts
             self.trainer = self.instantiate_trainer()
             reset_peak_memory(self.trainer.strategy.root_device)
             self.evaluate(**(kwargs | {"model": self.model}))
             first = self.model
-            folders.append(self.model.recording.folder)
+            folders.append(self.model.context.recording.folder)
         if is_first():
             self._report(folders)
 

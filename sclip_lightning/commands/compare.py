@@ -32,8 +32,12 @@ def run_compare(arguments: Sequence[str]) -> None:
     parser.add_argument("a", metavar="A", help="The folder of a run.")
     parser.add_argument("b", metavar="B", help="The folder of another; differences are B - A.")
     parser.add_argument("--metric", default="mIoU", help="the score that orders the images (default mIoU)")
-    parser.add_argument("--images", type=int, default=10, help="how many of the images that changed most (default 10)")
-    parser.add_argument("--classes", type=int, default=10, help="how many of the classes (default 10)")
+    parser.add_argument(
+        "--show_images", type=int, default=10, help="how many of the images that changed most (default 10)"
+    )
+    parser.add_argument(
+        "--show_classes", type=int, default=10, help="how many of the classes that changed most (default 10)"
+    )
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples (default 0)")
     parser.add_argument(
@@ -44,7 +48,7 @@ def run_compare(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--format", choices=FORMATS, default="table", help="csv and json have all digits, as fractions")
     options = parser.parse_args(arguments)
-    for name, minimum in (("images", 0), ("classes", 0), ("resamples", 1)):
+    for name, minimum in (("show_images", 0), ("show_classes", 0), ("resamples", 1)):
         if getattr(options, name) < minimum:
             raise ConfigError(f"--{name} is {getattr(options, name)}, but must be at least {minimum}.")
 
@@ -57,8 +61,8 @@ def run_compare(arguments: Sequence[str]) -> None:
     if options.metric not in metrics:
         raise ConfigError(f"--metric {options.metric} is none of the scores of these runs: {', '.join(metrics)}.")
     differences = paired_bootstrap(tables[0], tables[1], options.resamples, options.seed)
-    classes = class_changes(tables[0], tables[1], first.classes)[: options.classes]
-    images = image_changes(tables[0], tables[1], options.metric)[: options.images]
+    classes = class_changes(tables[0], tables[1], first.classes)[: options.show_classes]
+    images = image_changes(tables[0], tables[1], options.metric)[: options.show_images]
     sections = {
         f"Scores over {len(a.images)} images, with the 95 % interval of the difference": [
             _row("score", difference.metric, difference) for difference in differences

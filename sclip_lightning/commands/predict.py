@@ -13,12 +13,15 @@ from tqdm import tqdm
 
 from sclip_lightning.commands.parsing.benchmarks import published_benchmarks
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
+from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.data.benchmark import read_class_file
 from sclip_lightning.data.reading.images import ImageFile, check_images, find_images
 from sclip_lightning.engine.environment import describe_environment
 from sclip_lightning.errors import ConfigError, DataError, message_of
 from sclip_lightning.model.description import describe_segmentor
 from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.model.settings import resolve
+from sclip_lightning.records.artefacts import CONFIG, LABELS, OVERLAYS
 from sclip_lightning.records.run_folder import new_run_folder
 from sclip_lightning.reports.shares import ShareTable
 from sclip_lightning.segmentor import Precision, Segmentor, check_options
@@ -52,14 +55,15 @@ def run_predict(arguments: Sequence[str]) -> None:
         check_images(files)
     vocabulary = find_vocabulary(options.classes, options.background)
     check_options(chosen, vocabulary)
+    resolve(chosen, vocabulary, options.short_side)
     output = Path(options.output_dir).expanduser().absolute()
     output = new_run_folder(str(output.parent), "", output.name)
     segmentor = Segmentor(chosen, short_side=options.short_side, device=options.device, precision=options.precision)
     segmentor.sliding_window(vocabulary)
 
-    (output / "labels").mkdir(parents=True)
-    (output / "overlays").mkdir()
-    parser.save(options, output / "config.yaml", skip_none=False)
+    (output / LABELS).mkdir(parents=True)
+    (output / OVERLAYS).mkdir()
+    parser.save(options, output / CONFIG, skip_none=False)
     _write_classes(output / "classes.csv", vocabulary)
     _write_settings(output / "settings.json", segmentor, vocabulary)
     with ShareTable(output / "shares.csv", vocabulary.names) as table:
@@ -163,6 +167,7 @@ def _build_parser() -> ArgumentParser:
         "published for a benchmark's classes.",
     )
     parser.add_class_arguments(SegmentorOptions, "model")
+    parser.set_defaults(DEFAULTS)
     return parser
 
 
@@ -188,7 +193,7 @@ def _predict_all(
                 raise DataError(msg) from error
             skipped.append(problem)
             continue
-        labels, overlay = (output / kind / f"{file.name}.png" for kind in ("labels", "overlays"))
+        labels, overlay = (output / kind / f"{file.name}.png" for kind in (LABELS, OVERLAYS))
         for path in (labels, overlay):
             path.parent.mkdir(parents=True, exist_ok=True)
         prediction.save(labels)
@@ -212,7 +217,7 @@ def _write_classes(path: Path, vocabulary: Vocabulary) -> None:
 def _write_settings(path: Path, segmentor: Segmentor, vocabulary: Vocabulary) -> None:
     """Everything that the labels depend on, besides images and classes."""
     settings = {
-        "short_side": segmentor.short_side_of(vocabulary),
+        "short_side": segmentor.settings(vocabulary).protocol.short_side,
         **describe_segmentor(segmentor.sliding_window(vocabulary)),
         "architecture": segmentor.clip.architecture,
         "weights": segmentor.clip.weights,

@@ -8,9 +8,10 @@ from typing import Any
 
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.records import load_records
-from sclip_lightning.records.run import FILE, Run
+from sclip_lightning.records.artefacts import RESULTS, RUN
+from sclip_lightning.records.run import Run
 from sclip_lightning.reports.comparison import tabulate
-from sclip_lightning.reports.results import RESULTS, Results, results_of
+from sclip_lightning.reports.results import Results, results_of
 from sclip_lightning.reports.tables import FORMATS, render
 
 __all__ = ["read_results", "read_run", "run_report"]
@@ -53,7 +54,7 @@ def read_run(folder: Path) -> Run:
     """
     run = Run.load(folder) if folder.is_dir() else None
     if run is None:
-        raise ConfigError(_no_run(folder, FILE))
+        raise ConfigError(_no_run(folder, RUN))
     return run
 
 
@@ -68,7 +69,7 @@ def read_results(folder: Path) -> Results:
         return results
     run = Run.load(folder) if folder.is_dir() else None
     if run is None:
-        raise ConfigError(_no_run(folder, f"neither {RESULTS} nor {FILE}"))
+        raise ConfigError(_no_run(folder, f"neither {RESULTS} nor {RUN}"))
     return results_of(run, load_records(folder))
 
 
@@ -76,8 +77,8 @@ def _no_run(folder: Path, lacking: str) -> str:
     if not folder.is_dir():
         state = "does not exist" if not folder.exists() else "is no folder"
     else:
-        state = f"holds no run (no {lacking})" if lacking == FILE else f"holds no run ({lacking})"
-    below = sorted({path.parent for name in (FILE, RESULTS) for path in folder.glob(f"**/{name}")})
+        state = f"holds no run (no {lacking})" if lacking == RUN else f"holds no run ({lacking})"
+    below = sorted({path.parent for name in (RUN, RESULTS) for path in folder.glob(f"**/{name}")})
     hint = f"Runs below it: {', '.join(map(str, below[:5]))}{', ...' if len(below) > 5 else ''}." if below else ""
     return f"{folder} {state}. Give the folder that sclip test or sclip score named as written to. {hint}".rstrip()
 

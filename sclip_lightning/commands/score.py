@@ -25,7 +25,7 @@ from sclip_lightning.reports.results import results_of
 
 __all__ = ["run_score", "score_predictions"]
 
-Missing = Literal["error", "skip"]
+Missing = Literal["stop", "skip"]
 
 
 def run_score(arguments: Sequence[str]) -> None:
@@ -43,7 +43,7 @@ def run_score(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--missing",
         type=Missing,
-        default="error",
+        default="stop",
         help="What to do about images without a prediction: stop, or score the others and say so.",
     )
     parser.add_argument("--name", type=str, default="score", help="Name of the run's folder.")
@@ -66,14 +66,14 @@ def run_score(arguments: Sequence[str]) -> None:
 
 
 def score_predictions(
-    datamodule: SegmentationDataModule, predictions: str, missing: Missing = "error"
+    datamodule: SegmentationDataModule, predictions: str, missing: Missing = "stop"
 ) -> tuple[Run, Records, dict[str, Any]]:
     """Score a folder of label maps against a benchmark.
 
     Args:
         datamodule: The benchmark; only its ground truth is read.
         predictions: Folder with ``<image id>.png`` per image: class indices 0..C-1 at the size of the ground truth.
-        missing: ``"skip"`` leaves images without a prediction out and notes it in the results.
+        missing: What to do about images without a prediction: ``stop``, or ``skip`` them and say so in the results.
 
     Returns:
         What was scored, the records of the images, and speed and memory.
@@ -91,7 +91,7 @@ def score_predictions(
     found = list_files(folder, ".png")
     indices = [index for index, files in enumerate(dataset.files) if files.id in found]
     absent = [files.id for files in dataset.files if files.id not in found]
-    if not indices or (absent and missing == "error"):
+    if not indices or (absent and missing == "stop"):
         msg = (
             f"{folder} has no prediction for {len(absent)} of the {len(dataset)} images: {', '.join(absent[:3])}"
             f"{', ...' if len(absent) > 3 else ''}. Expected <image id>.png, such as {dataset.files[0].id}.png. Write "

@@ -19,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from sclip_lightning import __version__
 from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
+from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.engine.callbacks import (
     ConfigWriter,
     PredictionWriter,
@@ -27,6 +28,7 @@ from sclip_lightning.engine.callbacks import (
     SamplePanels,
     TensorBoardReport,
 )
+from sclip_lightning.engine.context import RunContext
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.errors import RunError, SclipError, StoppedError
@@ -72,7 +74,7 @@ class TestCLI(LightningCLI):
         parser.add_lightning_class_args(RankedPanels, "ranked_panels")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.add_argument("--save_vis", action="store_true", help="Short for --predictions.overlays true.")
-        parser.set_defaults({"data": {"class_path": "sclip_lightning.data.COCOStuff"}})
+        parser.set_defaults({"data": {"class_path": "sclip_lightning.data.COCOStuff"}, **DEFAULTS})
         parser.epilog = METHOD_HELP
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -105,9 +107,10 @@ class TestCLI(LightningCLI):
         """Run the test and print a table that, unlike Lightning's own, names the protocol."""
         self.evaluate(**kwargs)
         if is_first():
-            folder = self.model.recording.folder if self.trainer.logger else None
-            written = f"\n\nWritten to {folder}" if folder else ""
-            print(f"\n{self.model.results.table()}{written}")  # noqa: T201  the table is what the command is for
+            context: RunContext = self.model.context
+            assert context.results is not None  # the test has ended
+            written = f"\n\nWritten to {context.folder}" if context.folder else ""
+            print(f"\n{context.results.table()}{written}")  # noqa: T201  the table is what the command is for
 
     def evaluate(self, **kwargs: Any) -> None:
         """Run the test; whatever ends it early ends all processes and says what there is to go on with."""
@@ -172,7 +175,9 @@ class TestCLI(LightningCLI):
             return str(name)
         files = [Path(str(path)) for path in self._get(self.config, "config") or []]
         stems = [file.stem for file in files if file.parent.name != "data"]
-        return "-".join(dict.fromkeys(stems)) or str(self._get(self.config, "model")["attention"])
+        decoder = self.model.options.decoder
+        attention = getattr(decoder, "attention", None)
+        return "-".join(dict.fromkeys(stems)) or (attention if isinstance(attention, str) else type(decoder).__name__)
 
 
 def is_first() -> bool:

@@ -7,7 +7,7 @@ projection. ResCLIP's two parts (Yang et al., CVPR 2025, arXiv 2411.15851) chang
 mixes in that of earlier blocks, SFR runs the block a second time with what the first time found.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -43,20 +43,22 @@ class LastBlock(WindowDecoder):
     sfr: SemanticFeedback | bool | None = False
 
     def __post_init__(self) -> None:
-        attention = attention_of(self.attention)
-        settled = {
-            "residual": attention.keeps_residual if self.residual is None else self.residual,
-            "rcs": ResidualAttention() if self.rcs is True else self.rcs or None,
-            "sfr": SemanticFeedback() if self.sfr is True else self.sfr or None,
-        }
-        for name, value in settled.items():
-            object.__setattr__(self, name, value)
-        if self.sfr and not attention.has_logits:
+        if self.sfr and not attention_of(self.attention).has_logits:
             msg = (
                 f"Semantic feedback changes attention logits, and {self.attention} has none: it takes each patch's "
                 "value alone. Set --model.decoder.sfr to false or choose another --model.decoder.attention."
             )
             raise ConfigError(msg)
+
+    def settled(self) -> "LastBlock":
+        """The same with its attention's residual connections and with default parts in the place of ``true``."""
+        attention = attention_of(self.attention)
+        return replace(
+            self,
+            residual=attention.keeps_residual if self.residual is None else self.residual,
+            rcs=ResidualAttention() if self.rcs is True else self.rcs or None,
+            sfr=SemanticFeedback() if self.sfr is True else self.sfr or None,
+        )
 
     def check(self, depth: int, patch_size: tuple[int, int]) -> None:
         """Raise ConfigError where residual attention asks for blocks that are not there."""
@@ -66,8 +68,9 @@ class LastBlock(WindowDecoder):
     def decode_windows(self, pixels: Tensor, scene: Scene, keep_values: bool) -> Tokens:
         """Decode some windows; see :meth:`WindowDecoder.decode_windows`."""
         tower: ClipTower = scene.networks["clip"]
-        rcs = self.rcs if isinstance(self.rcs, ResidualAttention) else None
-        sfr = self.sfr if isinstance(self.sfr, SemanticFeedback) else None
+        whole = self.settled()
+        rcs = whole.rcs if isinstance(whole.rcs, ResidualAttention) else None
+        sfr = whole.sfr if isinstance(whole.sfr, SemanticFeedback) else None
         trunk = tower.trunk(pixels, keep_projections=rcs.layers if rcs else ())
         attention, last = attention_of(self.attention), tower.depth
         q, k, v = tower.project(trunk.x, last)
@@ -77,7 +80,7 @@ class LastBlock(WindowDecoder):
             y = attention(q, k, v, trunk.grid, bias, gain)
             if rcs and cross is not None:
                 y = rcs.mix(y, cross)
-            return tower.to_text_space(tower.finish(trunk.x, y, last, bool(self.residual)))
+            return tower.to_text_space(tower.finish(trunk.x, y, last, bool(whole.residual)))
 
         tokens = run()
         if sfr:

@@ -26,7 +26,7 @@ _STREAMS: dict[Split, int] = {"train": 1, "val": 2, "test": 3}
 _SIZES = ((192, 256), (192, 256), (256, 192), (208, 240))
 
 #: Label of contours, as in PASCAL VOC; not imported from ``data``, which imports this.
-VOID = 255
+CONTOUR_LABEL = 255
 
 #: Everything is drawn at twice the size and averaged down, which antialiases it.
 _FINER = 2
@@ -87,7 +87,7 @@ def draw_scene(split: Split, index: int) -> Scene:
     classes = np.array([CLASSES.index(region.name) for region in regions], np.uint8)
     labels = classes[layout]
     square = np.ones((3, 3), np.uint8)
-    labels[cv2.dilate(labels, square) != cv2.erode(labels, square)] = VOID
+    labels[cv2.dilate(labels, square) != cv2.erode(labels, square)] = CONTOUR_LABEL
     return Scene(image, tuple(regions), layout, labels)
 
 

@@ -1,4 +1,4 @@
-"""Making the demo's networks anew, with one command.
+"""Making the demo's networks again, with one command.
 
     python -m sclip_lightning.demo.train --out networks/
 

@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from subprocess import Popen
 from types import FrameType
 
+from sclip_lightning.data.reading.workers import STOP_SIGNALS
 from sclip_lightning.errors import RunError, StoppedError
 
-__all__ = ["PARENT_VARIABLE", "StopRequest", "ignore_interrupt"]
+__all__ = ["PARENT_VARIABLE", "StopRequest"]
 
 #: Environment variable with the id of the process that started the other processes of a run.
 PARENT_VARIABLE = "SCLIP_PARENT"
@@ -25,8 +26,6 @@ PARENT_VARIABLE = "SCLIP_PARENT"
 FAREWELL = 600.0
 #: Seconds in which a failed process prints its message and ends, once its connections are closed.
 LAST_WORDS = 3.0
-
-_MESSAGES = {} if sys.platform == "win32" else {signal.SIGUSR1}
 
 
 class StopRequest:
@@ -56,7 +55,7 @@ class StopRequest:
             os.environ[PARENT_VARIABLE] = str(os.getpid())
         elif PARENT_VARIABLE in os.environ:  # else a scheduler started all processes, and ends them together
             self.parent = int(os.environ[PARENT_VARIABLE])
-        numbers = {signal.SIGINT, *_MESSAGES}
+        numbers = {signal.SIGINT, *STOP_SIGNALS}
         before = {number: signal.signal(number, self._on_signal) for number in numbers}
         self._listening = True
         try:
@@ -127,7 +126,7 @@ class StopRequest:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if number in _MESSAGES:
+        if number in STOP_SIGNALS:
             if not self._asked:
                 self._asked = True
                 self._tell_others()
@@ -149,11 +148,3 @@ class StopRequest:
         for child in self._children():
             if child.poll() is None:
                 child.send_signal(signal.SIGUSR1)
-
-
-def ignore_interrupt(worker: int = 0) -> None:
-    """Leave Ctrl-C to the process that started this one, whose handlers it inherited; for those that read images."""
-    del worker
-    for number in (signal.SIGINT, *_MESSAGES):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from sclip_lightning.errors import RunError
 from sclip_lightning.records import ImageCounts, ImageRecord, Records, RecordWriter, load_records
-from sclip_lightning.records.files import FOLDER
+from sclip_lightning.records.artefacts import RECORDS, RESULTS
 from sclip_lightning.records.run import Run
-from sclip_lightning.reports.results import RESULTS
 
 __all__ = ["Recording"]
 
@@ -96,7 +95,7 @@ class Recording:
             time.sleep(WAIT)
 
     def _flag(self, rank: int) -> Path:
-        return self.folder / FOLDER / f".{self.session:04d}-rank{rank}-done"
+        return self.folder / RECORDS / f".{self.session:04d}-rank{rank}-done"
 
     def session_records(self) -> list[ImageRecord]:
         """All images scored in this session, by any process."""

@@ -1,14 +1,13 @@
 """Which parts of a configuration an ablation switches on and off, row by row."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.facts import method_of_parts
-from sclip_lightning.model.options import SegmentorOptions
-from sclip_lightning.windows import Part
+from sclip_lightning.model.options import SegmentorOptions, parts_of
 
 __all__ = ["Row", "ablation_rows"]
 
@@ -73,11 +72,7 @@ def ablation_rows(options: SegmentorOptions) -> list[Row]:
 
 def _parts(options: SegmentorOptions) -> dict[str, dict[str, Any]]:
     """What switches each part off, by the part's title."""
-    inner = {
-        field.name: getattr(options.decoder, field.name)
-        for field in fields(options.decoder)  # type: ignore[arg-type]
-        if field.default is False and isinstance(getattr(options.decoder, field.name), Part)
-    }
+    inner = parts_of(options.decoder)
     parts: dict[str, dict[str, Any]] = {}
     if inner:
         title = method_of_parts({type(part).__name__ for part in inner.values()}) or ", ".join(inner).upper()

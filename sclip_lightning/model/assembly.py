@@ -53,9 +53,10 @@ def build_segmentor(networks: dict[str, nn.Module], texts: Texts, settings: Sett
     for step in sheet_steps:
         missing = [extra for extra in step.needs if extra not in settings.decoder.gives]
         if missing:
+            extra, decoder = missing[0].replace("_", " "), type(settings.decoder).__name__
             msg = (
-                f"{type(step).__name__} needs the {missing[0].replace('_', ' ')}, which "
-                f"{type(settings.decoder).__name__} does not give. Leave one of them out, or choose another --model.decoder."
+                f"{type(step).__name__} needs the {extra}, which {decoder} does not give. Leave one of them out, or "
+                "choose another --model.decoder."
             )
             raise ConfigError(msg)
     protocol = settings.protocol

@@ -1,7 +1,6 @@
 """The choices that make a segmentor, as the command line names them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sclip_lightning.decoding import LastBlock
@@ -66,7 +65,7 @@ class SegmentorOptions:
                     "as well."
                 )
                 raise ConfigError(msg)
-        lost = [type(part).__name__ for part in parts_of(self.decoder)]
+        lost = [type(part).__name__ for part in parts_of(self.decoder).values()]
         if lost and getattr(self.upsampler, "discards_logits", False):
             msg = (
                 f"{type(self.upsampler).__name__} in this mode compares features of its own with the text: "
@@ -81,10 +80,8 @@ class SegmentorOptions:
         return [part for part in (self.decoder, self.prior, self.upsampler, *(self.refiners or [])) if part is not None]
 
 
-def parts_of(part: Any) -> Iterator[Part]:
-    """The parts that a part is made of and that can be switched off: those of its fields that are parts or nothing."""
-    if is_dataclass(part):
-        for option in fields(part):
-            value = getattr(part, option.name)
-            if isinstance(value, Part) and option.default in (None, False):
-                yield value
+def parts_of(part: Part) -> dict[str, Part]:
+    """The parts that a part is made of and that can be switched off, by the field that holds them."""
+    settled: Any = part.settled()
+    held = {option.name: getattr(settled, option.name) for option in fields(settled) if option.default in (None, False)}
+    return {name: value for name, value in held.items() if isinstance(value, Part)}

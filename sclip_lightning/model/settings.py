@@ -59,7 +59,8 @@ def resolve(options: SegmentorOptions, vocabulary: Vocabulary, short_side: int |
         ConfigError: A window that leaves gaps, an unknown protocol, or a number that is neither given nor published.
     """
     benchmark = vocabulary.benchmark
-    protocol = vocabulary.protocol or protocol_of(options.protocol, benchmark)
+    own = vocabulary.protocol
+    protocol = vocabulary.adapt(own or protocol_of(options.protocol, benchmark))
     given = {field.name: getattr(options, field.name, None) for field in fields(Protocol)} | {"short_side": short_side}
     protocol = replace(protocol, **{name: value for name, value in given.items() if value is not None})
     check_sliding_window(protocol.crop, protocol.stride)
@@ -68,7 +69,12 @@ def resolve(options: SegmentorOptions, vocabulary: Vocabulary, short_side: int |
     def fill(part: P) -> P:
         return _fill(part, benchmark, constants)
 
-    names = [type(part).__name__ for one in options.parts for part in (one, *parts_of(one))]
+    open_parts = [
+        type(part).__name__
+        for one in options.parts
+        for part in (one, *parts_of(one).values())
+        if any(getattr(part, name) is None for name in open_numbers_of(type(part).__name__))
+    ]
     return Settings(
         protocol=protocol,
         decoder=fill(options.decoder),
@@ -77,13 +83,13 @@ def resolve(options: SegmentorOptions, vocabulary: Vocabulary, short_side: int |
         refiners=tuple(fill(step) for step in options.refiners or ()),
         templates=resolve_templates(options.templates),
         window_batch_size=options.window_batch_size,
-        notes=tuple(stand_in_notes(options.protocol, benchmark, names)),
+        notes=tuple(stand_in_notes(None if own else options.protocol, benchmark, open_parts)),
     )
 
 
 def _fill(part: P, benchmark: str | None, constants: Mapping[str, Any]) -> P:
     """Give a part's open numbers what is published for the benchmark, else the protocol's constant of the same name."""
-    name = type(part).__name__
+    part, name = part.settled(), type(part).__name__
     published = {**constants, **numbers_of(name, benchmark)}
     changes: dict[str, Any] = {}
     for field in fields(part):  # type: ignore[arg-type]  # every part is a dataclass
@@ -92,7 +98,7 @@ def _fill(part: P, benchmark: str | None, constants: Mapping[str, Any]) -> P:
             changes[field.name] = _fill(value, benchmark, constants)
         elif value is None and published.get(field.name) is not None:
             changes[field.name] = published[field.name]
-    filled: P = replace(part, **changes) if changes else part
+    filled: P = replace(part, **changes) if changes else part  # type: ignore[type-var]
     lacking = [field for field in open_numbers_of(name) if getattr(filled, field) is None]
     if lacking:
         msg = (

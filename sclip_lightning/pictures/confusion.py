@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from sclip_lightning.pictures.drawing import RIGHT, WRONG, Array, shorten
+from sclip_lightning.pictures.drawing import RIGHT_COLOUR, WRONG_COLOUR, Array, shorten
 from sclip_lightning.records.confusions import most_confused
 
 __all__ = ["MOST_CLASSES", "draw_confusion"]
@@ -65,7 +65,7 @@ def draw_confusion(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> 
 
 def _draw_cell(draw: ImageDraw.ImageDraw, corner: tuple[int, int], share: float, right: bool) -> None:
     x, y = corner
-    full = np.array(RIGHT if right else WRONG)
+    full = np.array(RIGHT_COLOUR if right else WRONG_COLOUR)
     # The square root makes the few percent visible that most confusions are.
     fill = tuple((255 - (255 - full) * share**0.5).round().astype(int).tolist())
     draw.rectangle((x, y, x + _CELL, y + _CELL), fill, _LINES)

@@ -12,7 +12,7 @@ __all__ = ["colour", "draw_overlay", "draw_panel", "shorten"]
 Array = npt.NDArray[np.uint8]
 
 #: Colours of what is no class: pixels the ground truth leaves out, wrong ones, right ones.
-VOID, WRONG, RIGHT = (224, 224, 224), (214, 39, 40), (46, 125, 80)
+VOID_COLOUR, WRONG_COLOUR, RIGHT_COLOUR = (224, 224, 224), (214, 39, 40), (46, 125, 80)
 #: Longest side of one picture in a panel, in pixels.
 MAX_SIDE = 480
 #: Share of the image that shows through labels.
@@ -41,7 +41,7 @@ def colour(labels: npt.NDArray[np.integer], palette: Array) -> Array:
     """
     is_class = (labels >= 0) & (labels < len(palette))
     coloured = palette[np.where(is_class, labels, 0)]
-    coloured[~is_class] = VOID
+    coloured[~is_class] = VOID_COLOUR
     return coloured
 
 
@@ -82,8 +82,8 @@ def draw_panel(
     Returns:
         [H', W', 3] uint8 RGB.
     """
-    errors = np.where((prediction == target)[..., None], RIGHT, WRONG).astype(np.uint8)
-    errors[target == ignore_index] = VOID
+    errors = np.where((prediction == target)[..., None], RIGHT_COLOUR, WRONG_COLOUR).astype(np.uint8)
+    errors[target == ignore_index] = VOID_COLOUR
     overlays = [colour(target, palette), colour(prediction, palette), errors]
     blended = [(TRANSPARENCY * image + (1 - TRANSPARENCY) * overlay).astype(np.uint8) for overlay in overlays]
     pictures = [_shrink(picture) for picture in (image, *blended)]
@@ -96,7 +96,7 @@ def draw_panel(
     present = sorted(set(np.unique(target).tolist()) | set(np.unique(prediction).tolist()))
     entries = [(classes[c], tuple(palette[c].tolist())) for c in present if c < len(classes)]
     if (target == ignore_index).any():
-        entries.append(("not scored", VOID))
+        entries.append(("not scored", VOID_COLOUR))
     legend = _draw_legend(entries, total, _FONT_SIZE)
     line = _FONT_SIZE + 2 * _GAP
     top = 2 * line if title else line

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sclip_lightning.errors import RunError
+from sclip_lightning.records.artefacts import RECORDS
 from sclip_lightning.records.record import ImageRecord
 
-__all__ = ["FOLDER", "RecordWriter", "Records", "load_records"]
-
-#: Folder of the record files inside a run's folder.
-FOLDER = "records"
+__all__ = ["RecordWriter", "Records", "load_records"]
 
 
 class RecordWriter:
@@ -27,7 +25,7 @@ class RecordWriter:
     """
 
     def __init__(self, folder: Path, session: int, rank: int) -> None:
-        self.path = folder / FOLDER / f"{_prefix(session)}rank{rank}-{os.getpid()}.jsonl"
+        self.path = folder / RECORDS / f"{_prefix(session)}rank{rank}-{os.getpid()}.jsonl"
         self._file: int | None = None
 
     def add(self, record: ImageRecord) -> None:
@@ -102,7 +100,7 @@ def load_records(folder: Path, session: int | None = None) -> Records:
     conflicting: set[str] = set()
     damaged = 0
     pattern = "*.jsonl" if session is None else f"{_prefix(session)}*.jsonl"
-    for path in sorted((folder / FOLDER).glob(pattern)):
+    for path in sorted((folder / RECORDS).glob(pattern)):
         for record in _read(path):
             if record is None:
                 damaged += 1

@@ -18,8 +18,8 @@ __all__ = [
     "BoundaryTotals",
     "Scores",
     "Totals",
-    "boundary_scores",
     "fold",
+    "image_boundaries",
     "mean_scores",
     "region_scores",
     "scores_of",
@@ -117,7 +117,7 @@ def sum_up(records: Iterable[ImageRecord], num_classes: int, boundaries: Sequenc
 def _sum_boundaries(records: Sequence[ImageRecord], num_classes: int, name: str) -> BoundaryTotals:
     class_score_sum, class_images = np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)
     counts = np.zeros((num_classes, 4), np.int64)
-    boundaries = boundary_scores(records, name)
+    boundaries = image_boundaries(records, name)
     np.add.at(counts, boundaries.classes, boundaries.counts)
     scored = boundaries.scored
     np.add.at(class_score_sum, boundaries.classes[scored], boundaries.f1[scored])
@@ -132,7 +132,7 @@ def _sum_boundaries(records: Sequence[ImageRecord], num_classes: int, name: str)
 
 
 @dataclass(frozen=True)
-class BoundaryScores:
+class ImageBoundaries:
     """Boundary F1 of N images, all F in multiples of 2**-44.
 
     Attributes:
@@ -152,7 +152,7 @@ class BoundaryScores:
     image_scored: npt.NDArray[np.bool_]
 
 
-def boundary_scores(records: Sequence[ImageRecord], name: str) -> BoundaryScores:
+def image_boundaries(records: Sequence[ImageRecord], name: str) -> ImageBoundaries:
     """Boundary F1 of images, as ``metrics.BoundaryF1`` computes it.
 
     Args:
@@ -168,7 +168,7 @@ def boundary_scores(records: Sequence[ImageRecord], name: str) -> BoundaryScores
     sums, rows = np.zeros(len(tables), np.int64), np.zeros(len(tables), np.int64)
     np.add.at(sums, images, f1)
     np.add.at(rows, images[scored], 1)
-    return BoundaryScores(table[0], counts, scored, f1, sums // np.maximum(rows, 1), rows > 0)
+    return ImageBoundaries(table[0], counts, scored, f1, sums // np.maximum(rows, 1), rows > 0)
 
 
 def precision_recall_f1(counts: Ints) -> tuple[Floats, Floats, Floats]:

@@ -11,10 +11,10 @@ from typing import Any
 
 from sclip_lightning.errors import RunError
 from sclip_lightning.files import write_text
+from sclip_lightning.records.artefacts import CONFIG, RUN
 
-__all__ = ["FILE", "Run", "Session"]
+__all__ = ["Run", "Session"]
 
-FILE = "run.json"
 #: Number of the file's format; a file with another one is not read.
 FORMAT = 1
 
@@ -65,7 +65,7 @@ class Run:
         Raises:
             RunError: It cannot be read.
         """
-        path = folder / FILE
+        path = folder / RUN
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content.pop("format") != FORMAT:
@@ -83,7 +83,7 @@ class Run:
 
     def save(self, folder: Path) -> None:
         """Write ``run.json``."""
-        write_text(folder / FILE, json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False) + "\n")
+        write_text(folder / RUN, json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False) + "\n")
 
     def continues(self, earlier: "Run | None", folder: Path) -> "Run":
         """This run as the continuation of what its folder holds.
@@ -115,7 +115,7 @@ class Run:
         if differing:
             msg = (
                 f"{folder} holds a run under another protocol, which cannot be continued with these settings: "
-                f"{'; '.join(differing)}. Give the settings it was started with (they are in its config.yaml), another "
+                f"{'; '.join(differing)}. Give the settings it was started with (they are in its {CONFIG}), another "
                 "--name for a run of its own, or --overwrite to delete it and start afresh."
             )
             raise RunError(msg)

@@ -9,25 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sclip_lightning.errors import ConfigError, RunError
-from sclip_lightning.records import run
-from sclip_lightning.records.files import FOLDER
+from sclip_lightning.records.artefacts import ALL, RECORDS, RESULTS, RUN
 
 __all__ = ["clear_run", "locked", "new_run_folder", "open_run_folder", "run_folder"]
-
-#: Everything that a run writes; what else lies in its folder is not ours to delete.
-WRITTEN = (
-    run.FILE,
-    "results.json",
-    "per_class.csv",
-    "config.yaml",
-    "hparams.yaml",
-    FOLDER,
-    "panels",
-    "labels",
-    "overlays",
-    "probabilities",
-    "events.out.tfevents.*",
-)
 
 
 def run_folder(output_dir: str, benchmark: str, name: str) -> Path:
@@ -76,17 +60,17 @@ def open_run_folder(output_dir: str, benchmark: str, name: str, resume: bool = F
     folder = run_folder(output_dir, benchmark, name)
     if resume and overwrite:
         raise ConfigError("--resume goes on with a run and --overwrite deletes it: give one of the two.")
-    started = (folder / run.FILE).is_file()
+    started = (folder / RUN).is_file()
     if resume and not started:
-        others = sorted(path.parent.name for path in folder.parent.glob(f"*/{run.FILE}"))
+        others = sorted(path.parent.name for path in folder.parent.glob(f"*/{RUN}"))
         msg = (
             f"--resume: {folder.absolute()} holds no run to go on with. Runs there: {', '.join(others) or 'none'}. "
             "Check --name, --output_dir and --data, or leave --resume out to start one."
         )
         raise ConfigError(msg)
-    if not started and not overwrite and (folder / "results.json").exists():
+    if not started and not overwrite and (folder / RESULTS).exists():
         msg = (
-            f"{folder.absolute()} holds results but no {run.FILE}, so they cannot be continued. Choose another --name, "
+            f"{folder.absolute()} holds results but no {RUN}, so they cannot be continued. Choose another --name, "
             "or delete them with --overwrite."
         )
         raise ConfigError(msg)
@@ -98,7 +82,7 @@ def open_run_folder(output_dir: str, benchmark: str, name: str, resume: bool = F
 
 def clear_run(folder: Path) -> None:
     """Delete what a run wrote into its folder, its description last; other files stay."""
-    for pattern in reversed(WRITTEN):
+    for pattern in reversed(ALL):
         for path in folder.glob(pattern):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -118,7 +102,7 @@ def locked(folder: Path) -> Iterator[None]:
         return
     import fcntl  # exists on Unix only
 
-    path = folder / FOLDER / ".lock"
+    path = folder / RECORDS / ".lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:

@@ -1,7 +1,7 @@
 """Comparing two runs image by image: paired bootstrap, and what changed most. Imports numpy only.
 
-The images are drawn again with replacement, the same for both runs, and all scores computed anew from the counts of the
-images drawn (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, percentile interval).
+The images are drawn again with replacement, the same for both runs, and all scores computed from the counts of those
+drawn (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, percentile interval).
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sclip_lightning.records import ImageRecord
-from sclip_lightning.records.fold import FIXED_POINT, boundary_scores, mean_scores, region_scores
+from sclip_lightning.records.fold import FIXED_POINT, image_boundaries, mean_scores, region_scores
 
 __all__ = [
     "ClassChange",
@@ -118,7 +118,7 @@ def tabulate(records: Sequence[ImageRecord], num_classes: int, boundaries: Seque
         predicted[i] = np.bincount(prediction, pixels, minlength=num_classes)
     scores = {}
     for name in boundaries:
-        boundary = boundary_scores(records, name)
+        boundary = image_boundaries(records, name)
         scores[name] = np.where(boundary.image_scored, boundary.image_scores / FIXED_POINT, np.nan)
     return ImageTable([record.id for record in records], hits, true, predicted, scores)
 

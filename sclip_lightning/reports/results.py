@@ -14,12 +14,11 @@ from typing import Any
 from sclip_lightning.errors import RunError
 from sclip_lightning.files import replacing, write_text
 from sclip_lightning.records import Records, fold
+from sclip_lightning.records.artefacts import PER_CLASS, RESULTS
 from sclip_lightning.records.run import Run
 
-__all__ = ["RESULTS", "Results", "results_of"]
+__all__ = ["Results", "results_of"]
 
-#: The file that holds the results; a run that was not completed has none.
-RESULTS = "results.json"
 #: Widest a line of the protocol may get before it is wrapped, in characters.
 LINE_WIDTH = 100
 
@@ -66,7 +65,7 @@ class Results:
 
     def save(self, folder: Path) -> None:
         """Write ``results.json`` and ``per_class.csv`` into ``folder``."""
-        with replacing(folder / "per_class.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+        with replacing(folder / PER_CLASS) as path, path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(self.classes[0]))
             writer.writeheader()
             writer.writerows(without_nan(self.classes))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.windows.scene import Scene
@@ -41,6 +42,10 @@ class Part:
             width: E, channels of CLIP's text space.
         """
         raise NotImplementedError(name)
+
+    def settled(self) -> Self:
+        """The same part with every choice spelled out that it makes by itself; itself by default."""
+        return self
 
     def check(self, depth: int, patch_size: tuple[int, int]) -> None:
         """Raise ConfigError where it does not fit CLIP's tower; anything fits by default.

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from sclip_lightning.cli import main
+from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.engine.recording import Recording
 from sclip_lightning.records import load_records
 from tests.fake_data import write_voc
@@ -187,7 +188,10 @@ def test_finished_run_only_reports(options, capsys, monkeypatch):
     run(*options, "--name=a")
     first = capsys.readouterr().out
     files = {path: path.read_bytes() for path in folder("a").rglob("*.json*")}
-    monkeypatch.setattr("sclip_lightning.segmentor.Segmentor.predict", lambda *_: pytest.fail("segmented an image"))
+    monkeypatch.setattr(SegmentationModule, "segment", lambda *_: pytest.fail("segmented an image"))
+    with pytest.raises(pytest.fail.Exception, match="segmented an image"):  # what is patched is what segments
+        run(*options, "--name=b")
+    capsys.readouterr()
     run(*options, "--name=a", "--resume")
     assert capsys.readouterr().out == first
     assert {path: path.read_bytes() for path in folder("a").rglob("*.json*")} == files
@@ -442,7 +446,7 @@ def test_predictions_asked_for_later(options):
 def test_panels_of_what_changed_most(options, capsys):
     for name in ("a", "b"):
         run(*options, f"--name={name}", f"--model.attention={'sclip' if name == 'a' else 'vanilla'}")
-    command = ["compare", str(folder("a")), str(folder("b")), "--images=2", "--panels=changed"]
+    command = ["compare", str(folder("a")), str(folder("b")), "--show_images=2", "--panels=changed"]
     with pytest.raises(SystemExit):
         main(command)
     assert "--predictions.labels true" in capsys.readouterr().err

@@ -93,12 +93,12 @@ def test_report_before_the_first_image(capsys):
 def test_compare(capsys):
     make_run(Path("a"))
     make_run(Path("b"), seed=1, protocol={"crop": 336})
-    main(["compare", "a", "b", "--images", "3", "--resamples", "50", "--metric", "bF1@3px"])
+    main(["compare", "a", "b", "--show_images", "3", "--resamples", "50", "--metric", "bF1@3px"])
     table = capsys.readouterr().out
     assert "Scores over 20 images" in table
     assert "Images whose bF1@3px changed most" in table
     assert "crop: 224 / 336" in table
-    main(["compare", "a", "b", "--resamples", "50", "--images", "3", "--classes", "2", "--format", "json"])
+    main(["compare", "a", "b", "--resamples", "50", "--show_images", "3", "--show_classes", "2", "--format", "json"])
     rows = json.loads(capsys.readouterr().out)
     assert [row["kind"] for row in rows] == ["score"] * 6 + ["class"] * 2 + ["image"] * 3
     assert all(row["from"] <= row["to"] for row in rows[:6])
@@ -120,7 +120,7 @@ def test_compare_what_cannot_be_compared(capsys):
     assert "none of them are the same" in fails(capsys, "compare", "a", "c")
     assert "does not exist" in fails(capsys, "compare", "a", "nowhere")
     assert "--metric mIuO" in fails(capsys, "compare", "a", "d", "--metric", "mIuO")
-    assert "--images is -1" in fails(capsys, "compare", "a", "d", "--images=-1")
+    assert "--show_images is -1" in fails(capsys, "compare", "a", "d", "--show_images=-1")
     assert "--predictions.labels true" in fails(capsys, "compare", "a", "d", "--panels", "out")
     assert "required: B" in fails(capsys, "compare", "a", code=2)
 

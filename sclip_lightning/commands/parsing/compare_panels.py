@@ -10,10 +10,10 @@ from PIL import Image
 
 from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
 from sclip_lightning.data.reading.masks import read_image, read_mask
-from sclip_lightning.engine.callbacks.image_files import file_name
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import replacing
 from sclip_lightning.pictures.drawing import draw_panel
+from sclip_lightning.records.artefacts import CONFIG, LABELS, image_file
 
 __all__ = ["write_panels"]
 
@@ -32,7 +32,7 @@ def write_panels(folders: tuple[Path, Path], ids: list[str], target: Path) -> in
     Raises:
         ConfigError: Label maps or the configuration with the data set's place are missing.
     """
-    files = {(folder, id_): folder / "labels" / file_name(id_, ".png") for folder in folders for id_ in ids}
+    files = {(folder, id_): folder / LABELS / image_file(id_, ".png") for folder in folders for id_ in ids}
     missing = [path for path in files.values() if not path.is_file()]
     if missing:
         msg = (
@@ -50,14 +50,14 @@ def write_panels(folders: tuple[Path, Path], ids: list[str], target: Path) -> in
             draw_panel(image, truth, read_mask(files[folder, id_]), benchmark.palette, benchmark.classes)
             for folder in folders
         ]
-        with replacing(target / file_name(id_, ".png")) as path:
+        with replacing(target / image_file(id_, ".png")) as path:
             Image.fromarray(_stack(panels)).save(path)
     return len(ids)
 
 
 def _datamodule(folder: Path) -> SegmentationDataModule:
     """The data module that a run's configuration describes, set up."""
-    path = folder / "config.yaml"
+    path = folder / CONFIG
     if not path.is_file():
         msg = f"--panels needs the images, and {path}, which says where they are, is not there. Compare without panels."
         raise ConfigError(msg)

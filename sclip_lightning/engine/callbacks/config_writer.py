@@ -1,11 +1,11 @@
 """Keeping the resolved configuration with the results."""
 
-from pathlib import Path
-
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
+from sclip_lightning.engine.context import RunContext, run_context
 from sclip_lightning.files import replacing
+from sclip_lightning.records.artefacts import CONFIG
 
 __all__ = ["ConfigWriter"]
 
@@ -20,19 +20,18 @@ class ConfigWriter(SaveConfigCallback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file on the first rank, for a run that has none."""
-        del pl_module, stage
-        self._write(trainer, replace=False)
+        del trainer, stage
+        self._write(run_context(pl_module), replace=False)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file on the first rank, for a run that goes on."""
-        del pl_module
-        self._write(trainer, replace=True)
+        del trainer
+        self._write(run_context(pl_module), replace=True)
 
-    def _write(self, trainer: Trainer, replace: bool) -> None:
-        folder = trainer.log_dir  # a broadcast: every rank must ask
-        if trainer.logger is None or folder is None or not trainer.is_global_zero:
+    def _write(self, context: RunContext, replace: bool) -> None:
+        if context.folder is None or not context.is_first:
             return
-        path = Path(folder) / "config.yaml"
+        path = context.folder / CONFIG
         if replace or not path.exists():
             config = self.config.clone()
             config.resume = config.overwrite = False  # how this session began is no part of the run

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-__all__ = ["ImageFiles", "file_name"]
+from sclip_lightning.engine.context import run_context
+
+__all__ = ["ImageFiles"]
 
 
 class ImageFiles(Callback, ABC):
@@ -18,10 +20,11 @@ class ImageFiles(Callback, ABC):
     folder: Path | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Ask for the folder."""
-        del pl_module, stage
-        log_dir = trainer.log_dir  # a broadcast: every rank must ask
-        self.folder = Path(log_dir) if trainer.logger is not None and log_dir is not None else None
+        """Take the run's folder, and have a say in which images are finished."""
+        del trainer, stage
+        context = run_context(pl_module)
+        self.folder = context.folder
+        context.lacking.append(self.lacking)
 
     @abstractmethod
     def wanted(self, id_: str) -> list[Path]:
@@ -39,8 +42,3 @@ class ImageFiles(Callback, ABC):
             return path.name in existing[path.parent]
 
         return {id_ for id_ in ids if not all(exists(path) for path in self.wanted(id_))}
-
-
-def file_name(id_: str, suffix: str) -> str:
-    """The name of an image's file."""
-    return f"{id_.replace('/', '_')}{suffix}"

@@ -9,10 +9,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
 from sclip_lightning.data.reading.dataset import Sample
-from sclip_lightning.engine.callbacks.image_files import ImageFiles, file_name
+from sclip_lightning.engine.callbacks.image_files import ImageFiles
+from sclip_lightning.engine.context import run_context
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import replacing
 from sclip_lightning.pictures.drawing import draw_panel
+from sclip_lightning.records.artefacts import PANELS, image_file
 
 __all__ = ["SamplePanels"]
 
@@ -38,7 +40,7 @@ class SamplePanels(ImageFiles):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Choose the images."""
         super().setup(trainer, pl_module, stage)
-        known = [files.id for files in trainer.datamodule.dataset.files]  # type: ignore[attr-defined]
+        known = run_context(pl_module).ids
         if self.ids is not None:
             unknown = sorted(set(self.ids) - set(known))
             if unknown:
@@ -64,7 +66,7 @@ class SamplePanels(ImageFiles):
         """Draw the chosen images of this batch, on whichever rank has them."""
         if self.folder is None:
             return
-        benchmark = trainer.datamodule.benchmark  # type: ignore[attr-defined]
+        benchmark = run_context(pl_module).benchmark
         for sample in batch:
             if sample["id"] in self._chosen and sample["id"] in outputs:
                 panel = draw_panel(
@@ -79,9 +81,10 @@ class SamplePanels(ImageFiles):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the panels of all ranks, on the first, unless an earlier session has."""
-        if pl_module.reported_before or self.folder is None:
+        context = run_context(pl_module)
+        if context.reported_before or self.folder is None:
             return
-        if trainer.is_global_zero and isinstance(trainer.logger, TensorBoardLogger):
+        if context.is_first and isinstance(trainer.logger, TensorBoardLogger):
             for id_ in self._chosen:
                 if self._file(id_).is_file():
                     panel = np.asarray(Image.open(self._file(id_)))
@@ -93,4 +96,4 @@ class SamplePanels(ImageFiles):
 
     def _file(self, id_: str) -> Path:
         assert self.folder is not None
-        return self.folder / "panels" / file_name(id_, ".png")
+        return self.folder / PANELS / image_file(id_, ".png")

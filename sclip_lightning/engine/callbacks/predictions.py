@@ -13,16 +13,21 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
 
+from sclip_lightning.data.benchmark import Benchmark
 from sclip_lightning.data.reading.dataset import Sample
-from sclip_lightning.engine.callbacks.image_files import ImageFiles, file_name
+from sclip_lightning.engine.callbacks.image_files import ImageFiles
+from sclip_lightning.engine.context import run_context
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import replacing
 from sclip_lightning.pictures.drawing import draw_overlay, label_image
+from sclip_lightning.records.artefacts import LABELS, OVERLAYS, PROBABILITIES, image_file
 
 __all__ = ["PredictionWriter"]
 
 #: Images that wait to be written; bounds memory, above all for probabilities (105 MB an image of COCO-Stuff).
 WAITING = 2
+#: What may be written, each into a folder of its name and, as an option, under that name; and how its files end.
+KINDS = {LABELS: ".png", OVERLAYS: ".png", PROBABILITIES: ".npy"}
 
 
 class PredictionWriter(ImageFiles):
@@ -48,13 +53,13 @@ class PredictionWriter(ImageFiles):
         self._failure: Exception | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Ask the module for probabilities, and refuse to write without a folder."""
+        """Ask for probabilities, and refuse to write without a folder."""
         super().setup(trainer, pl_module, stage)
-        asked = [name for name in ("labels", "overlays", "probabilities") if getattr(self, name)]
+        asked = [kind for kind in KINDS if getattr(self, kind)]
         if asked and self.folder is None:
             msg = f"--predictions.{asked[0]} needs a folder to write to, but --trainer.logger is false: leave that out."
             raise ConfigError(msg)
-        pl_module.keep_probabilities = self.probabilities  # type: ignore[assignment]
+        run_context(pl_module).probabilities_wanted |= self.probabilities
         if asked:
             self._thread = Thread(target=self._write, daemon=True, name="prediction-writer")
             self._thread.start()
@@ -71,7 +76,7 @@ class PredictionWriter(ImageFiles):
         """Hand the images over."""
         if self._thread is None:
             return
-        benchmark = trainer.datamodule.benchmark  # type: ignore[attr-defined]
+        benchmark = run_context(pl_module).benchmark
         for sample in batch:
             if sample["id"] in outputs:
                 output = outputs[sample["id"]]
@@ -95,12 +100,11 @@ class PredictionWriter(ImageFiles):
     def wanted(self, id_: str) -> list[Path]:
         """One file for each kind."""
         assert self.folder is not None
-        kinds = {"labels": ".png", "overlays": ".png", "probabilities": ".npy"}
-        return [self.folder / kind / file_name(id_, suffix) for kind, suffix in kinds.items() if getattr(self, kind)]
+        return [self.folder / kind / image_file(id_, suffix) for kind, suffix in KINDS.items() if getattr(self, kind)]
 
     def _save(
         self,
-        benchmark: Any,
+        benchmark: Benchmark,
         id_: str,
         labels: npt.NDArray[np.int64],
         rgb: npt.NDArray[np.uint8],
@@ -108,9 +112,9 @@ class PredictionWriter(ImageFiles):
     ) -> None:
         for path in self.wanted(id_):
             with replacing(path) as temporary:
-                if path.parent.name == "labels":
+                if path.parent.name == LABELS:
                     label_image(labels, benchmark.palette).save(temporary)
-                elif path.parent.name == "overlays":
+                elif path.parent.name == OVERLAYS:
                     overlay = draw_overlay(rgb, labels, benchmark.palette, benchmark.classes)
                     Image.fromarray(overlay).save(temporary)
                 elif probabilities is not None:

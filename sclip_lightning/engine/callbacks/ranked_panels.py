@@ -1,17 +1,16 @@
 """Pictures of the images that were segmented worst, and of middling ones."""
 
-from pathlib import Path
-
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
 from sclip_lightning.data.reading.dataset import Sample
-from sclip_lightning.engine.callbacks.image_files import file_name
+from sclip_lightning.engine.context import RunContext, run_context
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import replacing
 from sclip_lightning.pictures.drawing import Array, draw_panel
+from sclip_lightning.records.artefacts import RANKED_PANELS, image_file
 from sclip_lightning.records.confusions import image_miou, rank
 
 __all__ = ["RankedPanels"]
@@ -42,38 +41,37 @@ class RankedPanels(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose, segment and draw on the first rank, unless an earlier session has."""
-        log_dir = trainer.log_dir  # a broadcast: every rank must ask
-        if pl_module.reported_before or not trainer.is_global_zero or trainer.logger is None or log_dir is None:
+        context = run_context(pl_module)
+        if context.reported_before or not context.is_first or context.folder is None:
             return
         if not self.worst + self.median:
             return
-        records = pl_module.recording.all_records().images  # type: ignore[union-attr, operator]
+        records = context.recording.all_records().images
         scores = {record.index: image_miou(record.counts.confusion) for record in records}
-        folder = Path(log_dir) / "ranked_panels"
+        folder = context.folder / RANKED_PANELS
         for outdated in (*folder.glob("worst-*.png"), *folder.glob("median-*.png")):
             outdated.unlink()  # of the run before it grew
         for kind, chosen in zip(("worst", "median"), rank(scores, self.worst, self.median), strict=True):
             for number, index in enumerate(chosen, 1):
-                sample = trainer.datamodule.dataset[index]  # type: ignore[attr-defined]
+                sample = context.dataset[index]
                 place = f"{kind} {number}" if kind == "worst" else kind
                 title = (
                     f"{sample['id']}: mIoU of this image {100 * scores[index]:.2f} %, {place} of {len(scores)} images"
                 )
-                panel = _draw(trainer, pl_module, sample, title)
-                with replacing(folder / file_name(f"{kind}-{number}_{sample['id']}", ".png")) as path:
+                panel = _draw(context, sample, title)
+                with replacing(folder / image_file(f"{kind}-{number}_{sample['id']}", ".png")) as path:
                     Image.fromarray(panel).save(path)
                 if isinstance(trainer.logger, TensorBoardLogger):
                     trainer.logger.experiment.add_image(f"{kind}/{number}", panel, dataformats="HWC")
 
 
-def _draw(trainer: Trainer, pl_module: LightningModule, sample: Sample, title: str) -> Array:
-    benchmark = trainer.datamodule.benchmark  # type: ignore[attr-defined]
-    labels = pl_module.segment(sample)  # type: ignore[operator]
+def _draw(context: RunContext, sample: Sample, title: str) -> Array:
+    labels = context.segment(sample)
     return draw_panel(
         sample["rgb"].permute(1, 2, 0).numpy(),
         sample["mask"].numpy(),
         np.asarray(labels.cpu()),
-        benchmark.palette,
-        benchmark.classes,
+        context.benchmark.palette,
+        context.benchmark.classes,
         title=title,
     )

@@ -1,10 +1,8 @@
 """Keeping the results as files."""
 
-from pathlib import Path
-
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from sclip_lightning.reports.results import Results
+from sclip_lightning.engine.context import run_context
 
 __all__ = ["ResultWriter"]
 
@@ -14,8 +12,8 @@ class ResultWriter(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write on the first rank."""
-        folder = trainer.log_dir  # a broadcast: every rank must ask
-        if trainer.is_global_zero and trainer.logger is not None and folder is not None:
-            results: Results = pl_module.results  # type: ignore[assignment]
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            results.save(Path(folder))
+        del trainer
+        context = run_context(pl_module)
+        if context.is_first and context.folder is not None and context.results is not None:
+            context.folder.mkdir(parents=True, exist_ok=True)
+            context.results.save(context.folder)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,10 @@ import numpy.typing as npt
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from sclip_lightning.engine.context import run_context
 from sclip_lightning.pictures.confusion import draw_confusion
 from sclip_lightning.records import sum_up
+from sclip_lightning.records.artefacts import CONFIG
 from sclip_lightning.records.confusions import largest_confusions
 from sclip_lightning.reports.results import Results
 
@@ -30,18 +31,19 @@ class TensorBoardReport(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write on the first rank, unless an earlier session has written all."""
-        folder = trainer.log_dir  # a broadcast: every rank must ask
-        if pl_module.reported_before or not trainer.is_global_zero or not isinstance(trainer.logger, TensorBoardLogger):
+        context = run_context(pl_module)
+        if context.reported_before or not context.is_first or not isinstance(trainer.logger, TensorBoardLogger):
             return
-        config = Path(folder or "") / "config.yaml"
+        assert context.folder is not None  # the logger's
+        assert context.results is not None  # the test has ended
+        config = context.folder / CONFIG
         if config.is_file():
             text = f"```yaml\n{config.read_text(encoding='utf-8')}\n```"
             trainer.logger.experiment.add_text("config", text)
-        results: Results = pl_module.results  # type: ignore[assignment]
-        classes = [row["class"] for row in results.classes]
-        records = pl_module.recording.all_records().images  # type: ignore[union-attr, operator]
+        classes = [row["class"] for row in context.results.classes]
+        records = context.recording.all_records().images
         write_confusions(trainer.logger, sum_up(records, len(classes), ()).confusion, classes)
-        write_results(trainer.logger, results)
+        write_results(trainer.logger, context.results)
 
 
 def write_results(logger: TensorBoardLogger, results: Results) -> None:

@@ -1,0 +1,45 @@
+"""The processes of a run: Lightning's ranks, one a device."""
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor
+
+__all__ = ["Ranks"]
+
+T = TypeVar("T")
+
+
+class Ranks:
+    """What the processes of a run share; every method is a collective, which all ranks must call in the same order.
+
+    Args:
+        trainer: The trainer of the run, set up.
+
+    Attributes:
+        number: How many processes there are.
+        rank: Number of this one.
+        is_first: Whether it is the first, which alone writes what there is once.
+        device: Where it computes.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._strategy = trainer.strategy
+        self.number = int(trainer.world_size)
+        self.rank = int(trainer.global_rank)
+        self.is_first = bool(trainer.is_global_zero)
+        self.device: torch.device = trainer.strategy.root_device
+
+    def on_first(self, function: Callable[[], T]) -> T:
+        """What a function returns on the first rank, on every rank; the others do not call it."""
+        value = function() if self.is_first else None
+        return cast(T, self._strategy.broadcast(value))
+
+    def gather(self, value: float) -> Tensor:
+        """This rank's value and those of all others: float64, [ranks], or a scalar where there is one rank only."""
+        return self._strategy.all_gather(torch.tensor(value, dtype=torch.float64, device=self.device))
+
+    def __str__(self) -> str:
+        return f"{self.number} x {self.device.type}"

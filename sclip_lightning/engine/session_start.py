@@ -1,0 +1,125 @@
+"""The start of a session: what is refused, where the run lies, which images are left, and what it says it is."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from lightning.pytorch import Trainer
+from torch import Tensor
+
+from sclip_lightning.data import SegmentationDataModule
+from sclip_lightning.data.reading.dataset import Sample
+from sclip_lightning.engine.context import RunContext
+from sclip_lightning.engine.environment import describe_environment
+from sclip_lightning.engine.ranks import Ranks
+from sclip_lightning.engine.recording import Recording
+from sclip_lightning.errors import ConfigError, DataError
+from sclip_lightning.records.run import Run, Session
+
+__all__ = ["begin_session", "check_trainer", "open_run", "remaining_images"]
+
+
+def check_trainer(trainer: Trainer) -> None:
+    """Refuse what would change labels, or leave out images that the results would have to name.
+
+    Raises:
+        ConfigError: A precision that rounds weights and logits, or a part of the batches.
+    """
+    precision = str(trainer.precision)
+    if precision != "32-true" and not precision.endswith("-mixed"):
+        msg = (
+            f"--trainer.precision {precision} would round the weights and the logits, too, which changes labels by "
+            "percent. Use 32-true, bf16-mixed or 16-mixed."
+        )
+        raise ConfigError(msg)
+    if isinstance(trainer.limit_test_batches, int) or trainer.limit_test_batches != 1.0:  # 1 is a batch, 1.0 is all
+        msg = (
+            f"--trainer.limit_test_batches {trainer.limit_test_batches} (or fast_dev_run) leaves out images "
+            "that the results would have to name. Use --data.num_samples for a part of the data set."
+        )
+        raise ConfigError(msg)
+
+
+def open_run(trainer: Trainer, data: SegmentationDataModule, segment: Callable[[Sample], Tensor]) -> RunContext:
+    """Find the run's place: the logger's folder, without a logger a temporary one. A collective.
+
+    Args:
+        trainer: Set up, before the first image.
+        data: Set up as well.
+        segment: Labels of a sample, for callbacks.
+
+    Raises:
+        ConfigError: See :func:`check_trainer`.
+    """
+    check_trainer(trainer)
+    ranks = Ranks(trainer)
+    log_dir = trainer.log_dir  # a broadcast: every rank must ask
+    folder = Path(log_dir) if trainer.logger is not None and log_dir is not None else None
+    temporary = TemporaryDirectory(prefix="sclip-") if folder is None and ranks.is_first else None
+    place = folder or Path(ranks.on_first(lambda: temporary.name if temporary else ""))
+    recording = Recording(place, ranks.rank)
+    return RunContext(folder, data.benchmark, data.dataset, recording, ranks, segment, temporary=temporary)
+
+
+def remaining_images(context: RunContext) -> list[int]:
+    """Indices of the images without a record, or without a file that a callback is to write of each. A collective.
+
+    Raises:
+        DataError: Images share an id, by which records and files are kept.
+    """
+
+    def remaining() -> list[int]:
+        ids = context.ids
+        repeated = [id_ for id_, number in Counter(ids).items() if number > 1]
+        if repeated:
+            raise DataError(
+                f"The data set has several images of one id, {', '.join(repeated[:3])}, but records are kept by id. "
+                "Give every image a name of its own."
+            )
+        finished = context.recording.finished()
+        for lacking in context.lacking:
+            finished -= lacking(finished)
+        return [index for index, id_ in enumerate(ids) if id_ not in finished]
+
+    return context.ranks.on_first(remaining)
+
+
+def begin_session(
+    context: RunContext,
+    data: SegmentationDataModule,
+    boundaries: Sequence[str],
+    protocol: Mapping[str, Any],
+    notes: Sequence[str],
+) -> None:
+    """Say in the run's folder what the run is, and take part in it. A collective.
+
+    Args:
+        context: The run.
+        data: Its data, of which the remaining images are known.
+        boundaries: Names of the boundary scores.
+        protocol: Everything the scores depend on, images aside.
+        notes: What a reader must know before quoting a score.
+
+    Raises:
+        RunError: The folder holds a run of another kind.
+    """
+
+    def begin() -> int:
+        started = datetime.now().astimezone().isoformat(timespec="seconds")
+        session = Session(started, str(context.ranks), describe_environment(context.ranks.device))
+        run = Run(
+            benchmark=context.benchmark.name,
+            classes=list(context.benchmark.classes),
+            boundaries=list(boundaries),
+            protocol=dict(protocol),
+            ids=context.ids,
+            split_size=data.split_size,
+            notes=list(notes),
+            sessions=[session],
+        )
+        return context.recording.begin(run, complete=not data.remaining)
+
+    context.recording.join(context.ranks.on_first(begin))

@@ -1,0 +1,63 @@
+"""From a test's options and data to its settings and segmentor, and to the words that describe them."""
+
+from typing import Any
+
+import torch
+
+from sclip_lightning.data import SegmentationDataModule
+from sclip_lightning.files import cache_folder
+from sclip_lightning.model.description import describe_segmentor
+from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.model.settings import Settings, resolve
+from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
+from sclip_lightning.towers import Clip, build_text_bank
+from sclip_lightning.vocabulary import Vocabulary
+from sclip_lightning.windows import Texts
+
+__all__ = ["describe_protocol", "embed_classes", "notes_on_weights", "settle"]
+
+
+def settle(options: SegmentorOptions, data: SegmentationDataModule) -> Settings:
+    """Settle every number of a test, and hand the data module those that are about reading images and names.
+
+    Raises:
+        ConfigError: What can be refused before weights are loaded: windows that leave gaps, numbers that nobody gave.
+    """
+    settings = resolve(options, Vocabulary.of(data.benchmark), data.short_side)
+    data.use(settings.protocol)
+    return settings
+
+
+def embed_classes(clip: Clip, settings: Settings, data: SegmentationDataModule, device: torch.device) -> Texts:
+    """Embeddings of the benchmark's class names."""
+    return build_text_bank(clip, data.benchmark.synonyms, settings.templates, device, cache_folder())
+
+
+def describe_protocol(
+    clip: Clip,
+    segmentor: SlidingWindowSegmentor,
+    options: SegmentorOptions,
+    data: SegmentationDataModule,
+    precision: str,
+) -> dict[str, Any]:
+    """Everything the scores depend on, images aside; one entry per choice."""
+    benchmark, templates = data.benchmark, options.templates
+    return {
+        "classes": len(benchmark.classes),
+        "class_file": benchmark.class_file,
+        "class_file_sha256": benchmark.class_file_sha256[:12],
+        "templates": templates if isinstance(templates, str) else " | ".join(templates),
+        "short_side": data.resolved_short_side,
+        **describe_segmentor(segmentor),
+        "architecture": clip.architecture,
+        "weights": clip.weights,
+        "weights_sha256": clip.fingerprint[:12],
+        "precision": precision,
+    }
+
+
+def notes_on_weights(options: SegmentorOptions) -> list[str]:
+    """What a reader must know of the weights before quoting a score."""
+    if options.weights is None:
+        return ["The weights are random: the scores say that everything runs, and nothing else."]
+    return []

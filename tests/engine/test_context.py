@@ -1,0 +1,157 @@
+"""The one object through which callbacks see a run."""
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
+
+from sclip_lightning.data import VOC21
+from sclip_lightning.engine.callbacks import PredictionWriter, ResultWriter
+from sclip_lightning.engine.context import run_context
+from sclip_lightning.engine.module import SegmentationModule
+from sclip_lightning.errors import ConfigError, DataError
+from tests.fake_data import write_voc
+
+
+class Watcher(Callback):
+    """Keeps what it is shown of a run."""
+
+    def __init__(self, probabilities=False):
+        self.probabilities = probabilities
+        self.contexts, self.outputs, self.places = [], {}, []
+
+    def setup(self, trainer, pl_module, stage):
+        context = run_context(pl_module)
+        self.contexts.append(context)
+        context.probabilities_wanted |= self.probabilities
+        self.places.append(context.recording.folder)
+
+    def on_test_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
+        assert run_context(pl_module) is self.contexts[-1]
+        assert self.places[-1].is_dir()
+        self.outputs |= outputs
+
+    def on_test_end(self, trainer, pl_module):
+        context = run_context(pl_module)
+        self.again = {sample["id"]: context.segment(sample) for sample in context.dataset}
+
+
+@pytest.fixture
+def test(tiny_clip, tmp_path):
+    """Runs a test with some callbacks, in Python."""
+    root = write_voc(tmp_path / "data", 2)
+    module = SegmentationModule(architecture=tiny_clip, templates="none", crop=48, stride=32)
+
+    def run(*callbacks, data=None, **options):
+        trainer = Trainer(
+            accelerator="cpu",
+            callbacks=list(callbacks),
+            enable_progress_bar=False,
+            enable_checkpointing=False,
+            **{"logger": False} | options,
+        )
+        trainer.test(module, data or VOC21(str(root), short_side=64, num_workers=0), verbose=False)
+        return module
+
+    return run
+
+
+def test_a_run_without_a_logger_has_no_folder(test):
+    watcher = Watcher()
+    module = test(watcher, ResultWriter())
+    (context,) = watcher.contexts
+    assert context is module.context
+    assert (context.folder, context.is_first, context.reported_before) == (None, True, False)
+    assert context.benchmark.name == "VOC21"
+    assert context.ids == list(watcher.outputs)
+    assert context.results.protocol["images"] == "2 of 2"
+    assert not watcher.places[0].exists()  # the records lay in a temporary folder
+
+
+def test_a_logger_gives_the_run_its_folder(test, tmp_path):
+    logger = CSVLogger(tmp_path / "runs", name="", version="a")
+    watcher = Watcher()
+    test(watcher, ResultWriter(), logger=logger)
+    assert watcher.contexts[0].folder == tmp_path / "runs/a" == watcher.places[0]
+    assert (tmp_path / "runs/a/results.json").is_file()
+
+
+def test_each_test_of_a_module_is_a_run_of_its_own(test):
+    watcher = Watcher()
+    test(watcher)
+    test(watcher)
+    first, second = watcher.contexts
+    assert first is not second
+    assert watcher.places[0] != watcher.places[1]
+    assert first.results.metrics == second.results.metrics
+
+
+def test_what_an_earlier_session_reported_is_known(test, tmp_path):
+    watcher = Watcher()
+    for _ in range(2):
+        test(watcher, ResultWriter(), logger=CSVLogger(tmp_path, name="", version="a"))
+    assert [context.reported_before for context in watcher.contexts] == [False, True]
+    first, second = (context.results for context in watcher.contexts)
+    assert (first.metrics, first.performance) == (second.metrics, second.performance)
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_probabilities_are_made_where_they_are_wanted(test, wanted):
+    watcher = Watcher(wanted)
+    test(watcher)
+    assert len(watcher.outputs) == 2
+    for output in watcher.outputs.values():
+        assert (output.probabilities is not None) == wanted
+        if output.probabilities is not None:
+            assert output.probabilities.shape == (21, *output.labels.shape)
+
+
+def test_an_image_segmented_again_has_the_same_labels_and_is_not_counted(test):
+    watcher = Watcher()
+    module = test(watcher)
+    for id_, output in watcher.outputs.items():
+        assert torch.equal(watcher.again[id_], output.labels)
+    assert module.context.recording.added == 2
+
+
+def test_a_file_that_is_lacking_makes_an_image_unfinished(test, tmp_path):
+    def folder():
+        return CSVLogger(tmp_path, name="", version="a")
+
+    module = test(PredictionWriter(labels=True), logger=folder())
+    assert module.context.recording.added == 2
+    next((tmp_path / "a/labels").iterdir()).unlink()
+    assert test(PredictionWriter(labels=True), logger=folder()).context.recording.added == 1
+    assert test(PredictionWriter(labels=True), logger=folder()).context.recording.added == 0
+
+
+def test_two_images_of_one_id_are_refused(test, tmp_path):
+    class Twice(VOC21):
+        def setup(self, stage):
+            super().setup(stage)
+            self.dataset.files = [self.dataset.files[0]] * 2
+
+    with pytest.raises(DataError, match=r"several images of one id, 2007_000000"):
+        test(data=Twice(str(tmp_path / "data"), short_side=64, num_workers=0))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "bf16-true"}, "--trainer.precision bf16-true"),
+        ({"limit_test_batches": 1}, "--trainer.limit_test_batches 1"),
+    ],
+)
+def test_trainers_that_change_scores_are_refused(test, options, message):
+    with pytest.raises(ConfigError, match=message):
+        test(**options)
+
+
+def test_other_modules_have_no_context():
+    with pytest.raises(ConfigError, match="runs LightningModule, but expect a SegmentationModule"):
+        run_context(LightningModule())
+
+
+def test_other_data_is_refused(test):
+    with pytest.raises(ConfigError, match="a benchmark's data module"):
+        test(data=[[1]])
