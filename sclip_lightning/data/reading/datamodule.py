@@ -38,8 +38,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
         num_samples: Use only the first N samples of the split; null uses all.
         batch_size: Samples per step. They may differ in size, so a batch is a list.
         num_workers: Processes that read samples; 0 reads in the main process.
-        on_error: What to do about an image that cannot be read or scored: stop with an ``error``, or ``skip`` it and
-            say in the results that they are incomplete.
+        on_error: What to do about an image that cannot be read or scored: ``stop``, or ``skip`` it and say in
+            the results that they are incomplete.
 
     Attributes:
         benchmark: Classes, prompt names and colours, the arguments (and what ``use`` brought) applied.
@@ -69,7 +69,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         num_samples: int | None = None,
         batch_size: int = 1,
         num_workers: int = 2,
-        on_error: Literal["error", "skip"] = "error",
+        on_error: Literal["stop", "skip"] = "stop",
     ) -> None:
         super().__init__()
         _check_minimum("short_side", short_side, 0)
@@ -161,7 +161,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
             note = f"The split has {len(files)} images here, but {self.benchmark.images} as published."
             self.benchmark = replace(self.benchmark, notes=tuple(dict.fromkeys((*self.benchmark.notes, note))))
         files = files[: self.num_samples]
-        if self.on_error == "error":
+        if self.on_error == "stop":
             check_files(files)
         resolved = self.short_side is not None or self._protocol is not None
         pipeline = image_pipeline(self.resolved_short_side) if resolved else None
