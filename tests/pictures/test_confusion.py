@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sclip_lightning.pictures.confusion import MOST_CLASSES, draw_confusion
-from sclip_lightning.pictures.drawing import RIGHT, WRONG
+from sclip_lightning.pictures.drawing import RIGHT_COLOUR, WRONG_COLOUR
 
 
 def count(picture, colour):
@@ -11,8 +11,8 @@ def count(picture, colour):
 
 def test_right_is_green_and_wrong_is_red():
     right, wrong = (draw_confusion(np.array(counts), ["a", "b"]) for counts in ([[5, 0], [0, 7]], [[0, 5], [7, 0]]))
-    assert count(right, RIGHT) > 1000 > 0 == count(right, WRONG)
-    assert count(wrong, WRONG) > 1000 > 0 == count(wrong, RIGHT)
+    assert count(right, RIGHT_COLOUR) > 1000 > 0 == count(right, WRONG_COLOUR)
+    assert count(wrong, WRONG_COLOUR) > 1000 > 0 == count(wrong, RIGHT_COLOUR)
 
 
 def test_a_rare_confusion_is_visible():
@@ -42,4 +42,4 @@ def test_what_is_not_drawn_is_in_the_last_column():
 
 
 def test_no_pixels_at_all():
-    assert count(draw_confusion(np.zeros((3, 3), np.int64), list("abc")), WRONG) == 0
+    assert count(draw_confusion(np.zeros((3, 3), np.int64), list("abc")), WRONG_COLOUR) == 0
