@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from sclip_lightning.data.benchmark import Protocol
+from sclip_lightning.data.reading.benchmark import Protocol
 from sclip_lightning.model.facts import COMMON, OWN, known_benchmarks, load_method, method_names, protocol_of
 from sclip_lightning.model.method_files import Method
 

@@ -8,7 +8,7 @@ from textwrap import shorten
 import numpy as np
 import numpy.typing as npt
 
-from sclip_lightning.data.benchmark import Benchmark, Protocol, read_class_file
+from sclip_lightning.data.reading.benchmark import Benchmark, Protocol, read_class_file
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.pictures.palette import BACKGROUND_COLOUR, distinct_colours
 

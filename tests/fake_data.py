@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from sclip_lightning.data.benchmark import read_label_table
+from sclip_lightning.data.reading.benchmark import read_label_table
 
 #: COCO ids - 1 that a raw COCO-Stuff map may hold, in the order of train ids.
 COCO_VALUES = np.array([v for v in range(182) if v not in {11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90}], dtype=np.uint8)

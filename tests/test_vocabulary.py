@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from sclip_lightning.data import VOC20, VOC21, COCOStuff
-from sclip_lightning.data.benchmark import Protocol
+from sclip_lightning.data.reading.benchmark import Protocol
 from sclip_lightning.demo.benchmark import Demo
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.facts import protocol_of

@@ -8,7 +8,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-d
 
 from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
 from sclip_lightning.commands.parsing.configs import resolve_arguments, section_names
-from sclip_lightning.data.benchmark import Benchmark
+from sclip_lightning.data.reading.benchmark import Benchmark
 from sclip_lightning.data.reading.inspection import Inspection, inspect_samples
 from sclip_lightning.data.reading.layout import Listing
 from sclip_lightning.data.reading.masks import IGNORE_INDEX

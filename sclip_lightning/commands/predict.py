@@ -14,7 +14,7 @@ from tqdm import tqdm
 from sclip_lightning.commands.parsing.benchmarks import published_benchmarks
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
 from sclip_lightning.commands.parsing.parts import DEFAULTS
-from sclip_lightning.data.benchmark import read_class_file
+from sclip_lightning.data.reading.benchmark import read_class_file
 from sclip_lightning.data.reading.images import ImageFile, check_images, find_images
 from sclip_lightning.engine.environment import describe_environment
 from sclip_lightning.errors import ConfigError, DataError, message_of

@@ -1,6 +1,6 @@
 """ADE20K with the 150 classes of the scene parsing benchmark."""
 
-from sclip_lightning.data.benchmark import Benchmark, read_label_table
+from sclip_lightning.data.reading.benchmark import Benchmark, read_label_table
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, find_paths, list_files
 from sclip_lightning.data.reading.masks import LabelMap

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from sclip_lightning.data.benchmark import Benchmark, read_label_table
+from sclip_lightning.data.reading.benchmark import Benchmark, read_label_table
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, find_paths, list_files
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap

@@ -1,7 +1,7 @@
 """COCO-Object: the 80 things of COCO against background, from COCO-Stuff's maps or from converted ones."""
 
-from sclip_lightning.data.benchmark import Benchmark, ClassNames, read_label_table, voc_colours
 from sclip_lightning.data.coco_stuff import find_val2017
+from sclip_lightning.data.reading.benchmark import Benchmark, ClassNames, read_label_table, voc_colours
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap

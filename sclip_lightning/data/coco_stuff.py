@@ -1,6 +1,6 @@
 """COCO-Stuff, 164k and 10k, with maps as published or converted to train ids."""
 
-from sclip_lightning.data.benchmark import Benchmark, read_label_table
+from sclip_lightning.data.reading.benchmark import Benchmark, read_label_table
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, find_paths, list_files, read_ids
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap

@@ -1,6 +1,6 @@
 """PASCAL Context, with and without background, with masks as published or converted."""
 
-from sclip_lightning.data.benchmark import Benchmark, read_label_table
+from sclip_lightning.data.reading.benchmark import Benchmark, read_label_table
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, find_paths, list_files, read_ids
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sclip_lightning.data.benchmark import Benchmark, ClassNames, Protocol, voc_colours
+from sclip_lightning.data.reading.benchmark import Benchmark, ClassNames, Protocol, voc_colours
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, expand, list_files, read_ids
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from sclip_lightning.data.benchmark import Benchmark, ClassNames, Protocol
+from sclip_lightning.data.reading.benchmark import Benchmark, ClassNames, Protocol
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, expand
 from sclip_lightning.data.reading.masks import LabelMap

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from sclip_lightning.data.benchmark import Benchmark
+from sclip_lightning.data.reading.benchmark import Benchmark
 from sclip_lightning.data.reading.dataset import Sample, SegmentationDataset
 from sclip_lightning.engine.ranks import Ranks
 from sclip_lightning.engine.recording import Recording

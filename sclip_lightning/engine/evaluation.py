@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sclip_lightning.data.benchmark import Benchmark
+from sclip_lightning.data.reading.benchmark import Benchmark
 from sclip_lightning.errors import RunError
 from sclip_lightning.metrics import BoundaryF1, SegmentationScores
 from sclip_lightning.records import BoundaryTotals, ImageCounts, ImageRecord, Totals, scores_of, sum_up

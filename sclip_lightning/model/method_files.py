@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
-from sclip_lightning.data.benchmark import Protocol
+from sclip_lightning.data.reading.benchmark import Protocol
 from sclip_lightning.errors import ConfigError
 
 __all__ = ["Absent", "Code", "Figures", "Licence", "Method", "Table", "read_method"]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
-from sclip_lightning.data.benchmark import Protocol
+from sclip_lightning.data.reading.benchmark import Protocol
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.facts import numbers_of, open_numbers_of, protocol_of, stand_in_notes
 from sclip_lightning.model.options import SegmentorOptions, parts_of

@@ -6,10 +6,9 @@ Every part is a frozen dataclass of numbers. It holds no tensors and no networks
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.windows.scene import Scene
@@ -24,6 +23,8 @@ Place = Literal["tokens", "sheet", "logits", "probabilities", "labels"]
 Extra = Literal["class_token", "values"]
 
 PLACES: tuple[Place, ...] = ("tokens", "sheet", "logits", "probabilities", "labels")
+
+P = TypeVar("P", bound="Part")
 
 
 class Part:
@@ -43,7 +44,7 @@ class Part:
         """
         raise NotImplementedError(name)
 
-    def settled(self) -> Self:
+    def settled(self: P) -> P:
         """The same part with every choice spelled out that it makes by itself; itself by default."""
         return self
 

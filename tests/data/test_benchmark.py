@@ -14,7 +14,7 @@ from sclip_lightning.data import (
     Context59,
     Context60,
 )
-from sclip_lightning.data.benchmark import CLASS_FOLDER, Protocol, read_class_file, voc_colours
+from sclip_lightning.data.reading.benchmark import CLASS_FOLDER, Protocol, read_class_file, voc_colours
 from sclip_lightning.errors import DataError
 
 #: Images, classes, queries.

@@ -10,7 +10,7 @@ import yaml
 
 import sclip_lightning.data
 from sclip_lightning.commands.parsing.benchmarks import published_benchmarks
-from sclip_lightning.data.benchmark import CLASS_FOLDER, Protocol
+from sclip_lightning.data.reading.benchmark import CLASS_FOLDER, Protocol
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.facts import (
     METHODS,

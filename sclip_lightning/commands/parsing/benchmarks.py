@@ -2,7 +2,7 @@
 
 import sclip_lightning.data
 from sclip_lightning.data import SegmentationDataModule
-from sclip_lightning.data.benchmark import Benchmark
+from sclip_lightning.data.reading.benchmark import Benchmark
 from sclip_lightning.demo.benchmark import Demo
 
 __all__ = ["DATA_MODULES", "SegmentationDataModule", "published_benchmarks"]

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What all benchmarks share: from a root folder to samples."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from sclip_lightning.data.benchmark import Benchmark, ClassNames, Protocol
+from sclip_lightning.data.reading.benchmark import Benchmark, ClassNames, Protocol
 from sclip_lightning.data.reading.dataset import KeptSamples, Sample, SegmentationDataset
 from sclip_lightning.data.reading.layout import Listing, check_files
 from sclip_lightning.data.reading.sampler import ShardSampler

@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
 
-from sclip_lightning.data.benchmark import Benchmark
+from sclip_lightning.data.reading.benchmark import Benchmark
 from sclip_lightning.data.reading.dataset import Sample
 from sclip_lightning.engine.callbacks.image_files import ImageFiles
 from sclip_lightning.engine.context import run_context

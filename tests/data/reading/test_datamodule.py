@@ -7,7 +7,7 @@ from PIL import Image
 from torch.utils.data import DistributedSampler
 
 from sclip_lightning.data import VOC20, VOC21, COCOStuff
-from sclip_lightning.data.benchmark import Protocol
+from sclip_lightning.data.reading.benchmark import Protocol
 from sclip_lightning.errors import ConfigError, DataError
 from tests.fake_data import write_coco_stuff, write_palette_mask, write_voc
 

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 #: Shipped tables: ``*.txt`` hold the prompt names published with SCLIP, ``*.csv`` the classes of a data set.
-CLASS_FOLDER = Path(__file__).parent / "classes"
+CLASS_FOLDER = Path(__file__).parents[1] / "classes"
 
 
 @dataclass(frozen=True)
