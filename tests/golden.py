@@ -67,7 +67,12 @@ class Recording:
     def matches(self, template: str) -> list[dict[str, str]]:
         """What ``{...}`` stands for in every key of the form ``template``; it never reaches over a slash."""
         form = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+?)", re.escape(template))
-        return [match.groupdict() for key in self._files for match in [re.fullmatch(form, key)] if match]
+        return [match.groupdict() for key in self.keys for match in [re.fullmatch(form, key)] if match]
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """Every key, in the order of the file."""
+        return list(self._files)
 
     def __contains__(self, key: str) -> bool:
         return key in self._files
@@ -90,7 +95,7 @@ class Recording:
 
     def state(self, prefix: str) -> dict[str, torch.Tensor]:
         """The arrays under a prefix as a float32 state dict, without it."""
-        names = [key for key in self._files if key.startswith(prefix)]
+        names = [key for key in self.keys if key.startswith(prefix)]
         if not names:
             self[prefix]  # says what is missing
         return {name.removeprefix(prefix): self.tensor(name).float() for name in names}
