@@ -5,7 +5,8 @@ from tests import tiny_clip as clips
 from tests.golden import fail_without_recording
 
 
-def pytest_runtest_setup(item):
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
     fail_without_recording(item)
 
 

@@ -31,8 +31,8 @@ def marks(recording, template):
     return {mark.name: mark for mark in test.pytestmark}
 
 
-def setup(found):
-    """What the set-up of a test with these marks does."""
+def run(found):
+    """What happens before a test with these marks runs."""
     fail_without_recording(SimpleNamespace(iter_markers=lambda name: [found[name]]))
 
 
@@ -41,18 +41,18 @@ def test_cases_are_the_keys_of_a_form(recording):
     assert found["parametrize"].args == (("variant",), [("a",), ("b",)])
     assert recording.matches("slide/{variant}/{which}")[1] == {"variant": "a", "which": "y"}
     assert set(marks(recording, "size")) == {"golden"}
-    setup(found)
+    run(found)
 
 
 @pytest.mark.parametrize("template", ["whole/{variant}/x", "slide/{a}/{b}/{c}/x", "sizes"])
 def test_a_kind_without_cases_fails(recording, template):
     with pytest.raises(pytest.fail.Exception, match="no key"):
-        setup(marks(recording, template))
+        run(marks(recording, template))
 
 
 def test_a_missing_file_fails_when_the_test_runs(tmp_path):
     with pytest.raises(pytest.fail.Exception, match=r"some_C.npz does not exist. Set SCLIP_GOLDENS"):
-        setup(marks(Recording("some", tmp_path, "C"), "slide/{variant}/x"))
+        run(marks(Recording("some", tmp_path, "C"), "slide/{variant}/x"))
     with pytest.raises(pytest.fail.Exception, match="does not exist"):
         Recording("some", tmp_path, "C").state("sd/")
 
