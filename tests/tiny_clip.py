@@ -1,13 +1,14 @@
-"""Small CLIP models that tests write to disk or load goldens into."""
+"""Small CLIP models: random ones that tests write to disk or run, and those of recorded weights."""
 
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
-
-GOLDENS = Path(__file__).parent / "goldens"
+from torch import Tensor
 
 #: Real tokenizer, ten layers for residual attention, tiny everything else; 4 x 4 patches of 16 pixels.
 TINY = {
@@ -16,6 +17,8 @@ TINY = {
     "vision_cfg": {"image_size": 64, "layers": 10, "width": 32, "head_width": 16, "patch_size": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
 }
+#: Channels of an attention head in every CLIP ViT, recorded ones included.
+HEAD_WIDTH = 64
 
 
 def build(config: dict) -> CLIP:
@@ -33,43 +36,79 @@ def write_tiny_clip(folder: Path, seed: int = 0) -> str:
     return f"local-dir:{folder}"
 
 
-def sclip_golden() -> tuple[CLIP, dict[str, np.ndarray]]:
-    """The model of ``sclip_A.npz`` (its text tower is not recorded) and the recorded arrays."""
-    golden = dict(np.load(GOLDENS / "sclip_A.npz", allow_pickle=False))
+def layers(state: dict[str, Tensor], blocks: str) -> int:
+    """Number of transformer blocks in a state dict, ``blocks`` being the prefix of their keys."""
+    return 1 + max(int(key.removeprefix(blocks).split(".")[0]) for key in state if key.startswith(blocks))
+
+
+def from_state(state: dict[str, Tensor], heads: int | None = None) -> CLIP:
+    """The model of an OpenAI-named state dict, sizes taken from its shapes.
+
+    Args:
+        state: ``visual.*`` and, where the text tower was recorded, everything else too.
+        heads: Attention heads of the vision tower; 64 channels each by default.
+    """
+    patches, embed_dim = state["visual.conv1.weight"], state["visual.proj"].shape[1]
+    width, patch = patches.shape[0], patches.shape[-1]
+    side = math.isqrt(len(state["visual.positional_embedding"]) - 1)
     config = TINY | {
-        "embed_dim": int(golden["config/embed"]),
+        "embed_dim": embed_dim,
         "vision_cfg": {
-            "image_size": 224,
-            "layers": int(golden["config/layers"]),
-            "width": int(golden["config/width"]),
-            "head_width": 64,
-            "patch_size": int(golden["config/patch"]),
+            "image_size": side * patch,
+            "layers": layers(state, "visual.transformer.resblocks."),
+            "width": width,
+            "head_width": width // heads if heads else HEAD_WIDTH,
+            "patch_size": patch,
         },
     }
-    model = build(config)
-    prefix = "state/visual."
-    state = {name.removeprefix(prefix): torch.from_numpy(a) for name, a in golden.items() if name.startswith(prefix)}
-    model.visual.load_state_dict(state)
-    return model, golden
-
-
-def resclip_golden() -> tuple[CLIP, dict[str, np.ndarray]]:
-    """The whole model of ``resclip_A.npz`` and the recorded arrays."""
-    golden = dict(np.load(GOLDENS / "resclip_A.npz", allow_pickle=False))
-    model = build(
-        {
-            "embed_dim": 64,
-            "quick_gelu": True,
-            "vision_cfg": {"image_size": 224, "layers": 12, "width": 128, "head_width": 64, "patch_size": 16},
-            "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2},
-        }
-    )
-    state = {
-        name.removeprefix("sd/"): torch.from_numpy(array).float()
-        for name, array in golden.items()
-        if name.startswith("sd/") and "token_embedding" not in name
+    if "token_embedding.weight" not in state:
+        model = build(config)
+        model.visual.load_state_dict({key.removeprefix("visual."): value for key, value in state.items()})
+        return model
+    vocabulary, text_width = state["token_embedding.weight"].shape
+    config["text_cfg"] = {
+        "context_length": len(state["positional_embedding"]),
+        "vocab_size": vocabulary,
+        "width": text_width,
+        "heads": text_width // HEAD_WIDTH,
+        "layers": layers(state, "transformer.resblocks."),
     }
-    embedding = torch.zeros(49408, 64)  # only the rows that occur are recorded
-    embedding[golden["sd/token_embedding.ids"]] = torch.from_numpy(golden["sd/token_embedding.rows"]).float()
-    model.load_state_dict(state | {"token_embedding.weight": embedding})
-    return model, golden
+    model = build(config)
+    model.load_state_dict(state)
+    return model
+
+
+@dataclass(frozen=True)
+class Example:
+    """A model, an image and names, for tests that compare two computations of this package.
+
+    Attributes:
+        model: CLIP with ten blocks, 14 x 14 patches and 64 dimensions.
+        image: [1, 3, 336, 448] normalised, smooth.
+        queries: [8, 64] unit vectors, each the feature of a patch, so that several labels occur.
+        classes: [8] int64, the class of each query; 5 classes.
+    """
+
+    model: CLIP
+    image: Tensor
+    queries: Tensor
+    classes: Tensor
+
+
+def example(seed: int = 0) -> Example:
+    """The seeded example."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        vision = {"image_size": 224, "layers": 10, "width": 128, "head_width": 64, "patch_size": 16}
+        model = build(TINY | {"embed_dim": 64, "vision_cfg": vision})
+        for name, weight in model.visual.named_parameters():
+            if "attn.in_proj_weight" in name:  # as drawn, attention is nearly even and its variants hardly differ
+                torch.nn.init.normal_(weight, std=0.12)
+        image = F.interpolate(torch.randn(1, 3, 12, 16), (336, 448), mode="bicubic")
+        with torch.no_grad():
+            visual = model.visual
+            x = visual.ln_pre(visual.conv1(image).flatten(2).mT)
+            x = visual.ln_post(visual.transformer(x)) @ visual.proj
+        patches = F.normalize(x[0] - x[0].mean(dim=0), dim=-1)
+        queries = patches[torch.randperm(len(patches))[:8]]
+    return Example(model, image, queries, torch.tensor([0, 0, 1, 2, 2, 3, 4, 4]))

@@ -1,38 +1,29 @@
-import pytest
 import torch
 
 from sclip_lightning.decoding.affinity.line_of_sight import in_sight, lines_between_patches
 from sclip_lightning.decoding.feedback import SemanticFeedback, patch_affinity, patch_labels
+from tests.recordings import RESCLIP
 
-GRIDS = ["6x9", "9x6", "14x14", "2x3"]
 
-
-def labels_of(golden, grid):
-    labels = torch.from_numpy(golden[f"unit/sfr/{grid}/labels"])
+def labels_of(grid):
+    labels = RESCLIP.tensor(f"unit/sfr/{grid}/labels")
     return labels.reshape(1, -1), tuple(labels.shape)
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-def test_sight_matches_the_recording(resclip_golden, grid):
-    _, golden = resclip_golden
-    labels, cells = labels_of(golden, grid)
+@RESCLIP.each("unit/sfr/{grid}/valid")
+def test_sight_matches_the_recording(grid):
+    labels, cells = labels_of(grid)
     visible = in_sight(labels, lines_between_patches(*cells, labels.device))[0]
     same = labels[0][:, None] == labels[0]
-    recorded = torch.from_numpy(golden[f"unit/sfr/{grid}/valid"])
+    recorded = RESCLIP.tensor(f"unit/sfr/{grid}/valid")
     assert torch.equal(visible & same, recorded & same)
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("delete", [True, False])
-@pytest.mark.parametrize("std", [1, 5])
-def test_affinity_matches_the_recording(resclip_golden, grid, delete, std):
-    _, golden = resclip_golden
-    key = f"unit/sfr/{grid}/attn_delete{int(delete)}_std{std}"
-    if key not in golden:
-        pytest.skip("not recorded")
-    labels, cells = labels_of(golden, grid)
-    affinity = patch_affinity(labels, cells, std, delete)[0]
-    recorded = torch.from_numpy(golden[key])
+@RESCLIP.each("unit/sfr/{grid}/attn_delete{delete}_std{std}")
+def test_affinity_matches_the_recording(grid, delete, std):
+    labels, cells = labels_of(grid)
+    affinity = patch_affinity(labels, cells, float(std), delete == "1")[0]
+    recorded = RESCLIP.tensor(f"unit/sfr/{grid}/attn_delete{delete}_std{std}")
     torch.testing.assert_close(affinity, recorded[1:, 1:], atol=1e-6, rtol=0)
     assert (recorded[0] == 0).all()
     assert (recorded[:, 0] == 0).all()
@@ -69,7 +60,7 @@ def slow_patch_labels(probabilities, cells, patch, threshold):
     return torch.stack([block.argmax() for block in blocks])
 
 
-def test_most_frequent_query_wins(sclip_golden):
+def test_most_frequent_query_wins():
     """Without neighbours to average over, the first pass is plain: softmax, threshold, mode."""
     torch.manual_seed(0)
     logits = torch.randn(2, 12, 5) * 0.05
@@ -85,9 +76,9 @@ def test_most_frequent_query_wins(sclip_golden):
     assert torch.equal(labels, expected)
 
 
-def test_windows_at_once_equal_one_by_one(resclip_golden, resclip_image):
+def test_windows_at_once_equal_one_by_one(example):
     torch.manual_seed(0)
-    windows = torch.cat([resclip_image[..., :96, :112], resclip_image[..., 100:196, 200:312]])
+    windows = torch.cat([example.image[..., :96, :112], example.image[..., 100:196, 200:312]])
     logits = torch.randn(2, 42, 8) * 0.02 + 0.2
     feedback = SemanticFeedback(1.8, 0.7, 0.25)
     together = feedback.bias(logits, windows, (6, 7), (16, 16))

@@ -1,202 +1,199 @@
-"""ResCLIP as a whole, against the recordings of the authors' code (tolerances: their README)."""
+"""ResCLIP as a whole, against the recordings of the authors' code (tolerances: tests/goldens/README.md)."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from sclip_lightning.decoding.attention import project_qkv
 from sclip_lightning.decoding.feedback import SemanticFeedback
 from sclip_lightning.decoding.residual import ResidualAttention
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.model.head import Head
-from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
-from sclip_lightning.towers.clip import VisionTower
+from sclip_lightning.refine.pamr import PAMR
+from tests.builders import (
+    build_head,
+    build_segmentor,
+    build_tower,
+    final_tokens,
+    first_pass_logits,
+    patch_logits,
+    patch_maps,
+    source_attention,
+)
+from tests.recordings import RESCLIP, resclip, resclip_box, resclip_sampled, resclip_wide
+from tests.tiny_clip import TINY, build
 
 FEATURES, LOGITS = 5e-5, 5e-6
 RCS, SFR = ResidualAttention(2.0, 0.4), SemanticFeedback(1.8, 0.7, 0.25)
-MODES = {"base": (None, None), "rcs": (RCS, None), "sfr": (None, SFR), "rcs_sfr": (RCS, SFR)}
-VARIANTS = [
-    ("vanilla", True),
-    ("vanilla", False),
-    ("sclip", True),
-    ("clearclip", False),
-    ("naclip", False),
-    ("naclip", True),
-]
+#: Of the recorded predictions; the recording's README has it, the file does not.
+PROB_THRESHOLD = 0.3
+#: Of the recorded probabilities; PAMR divides by local deviations, so nearly flat areas amplify rounding.
+PROBABILITIES = {"slide": 1e-4, "whole": 1e-4, "slide_pamr": 1e-3}
 
 
-@pytest.fixture
-def build(resclip_golden):
-    """A segmentor of the recorded model."""
-    model, golden = resclip_golden
-    queries, classes = torch.from_numpy(golden["text/features"]), torch.from_numpy(golden["text/query_idx"]).long()
-
-    def build(attention="naclip", residual=False, rcs=RCS, sfr=SFR, head=None, std=5.0, **options):
-        tower = VisionTower(model.visual, attention, residual, std, rcs)
-        return SlidingWindowSegmentor(tower, queries, classes, head or Head(40.0), feedback=sfr, **options)
-
-    return build
-
-
-@pytest.fixture
-def full_image(resclip_golden):
-    _, golden = resclip_golden
-    pixels = torch.from_numpy(golden["image_u8"]).float()
-    image = (pixels - torch.from_numpy(golden["mean"])) / torch.from_numpy(golden["std"])
-    return image.permute(2, 0, 1)[None]
+def recorded_sfr(**numbers):
+    """The recording's semantic feedback, but for the numbers given."""
+    settings = RESCLIP.json()
+    tau, lam = settings["attn_sfr_weights"]
+    recorded = {
+        "tau": tau,
+        "lam": lam,
+        "threshold": settings["temp_thd"],
+        "logit_scale": settings["logit_scale"],
+        "gaussian_std": settings["gaussian_std"],
+        "line_of_sight": settings["delete_same_entity"],
+    }
+    return SemanticFeedback(**recorded | numbers)
 
 
-def key_of(attention, residual, mode):
-    return f"{attention}_{'w' if residual else 'wo'}_resi/{mode}"
+def recorded_segmentor(variant="naclip_wo_resi", mode="rcs_sfr", std=None, rcs=None, sfr=None, **options):
+    """A variant of the recording, by the name it has there, but for the numbers given."""
+    settings, recorded = RESCLIP.json(), resclip()
+    attention, residual, _ = variant.split("_")
+    rcs = rcs or ResidualAttention(*settings["attn_rcs_weights"])
+    return build_segmentor(
+        recorded.model,
+        recorded.queries,
+        recorded.classes,
+        attention,
+        residual == "w",
+        gaussian_std=std or settings["gaussian_std"],
+        rcs=rcs if "rcs" in mode else None,
+        sfr=(sfr or recorded_sfr()) if "sfr" in mode else None,
+        **{"crop": recorded.crop, "stride": recorded.stride} | options,
+    )
 
 
-def two_passes(segmentor, windows):
-    """All tokens and the patch labels, from the segmentor's parts."""
-    tower, feedback = segmentor.tower, segmentor.feedback
-    inputs = tower.trunk(windows)
-    tokens = tower.finish(inputs)
-    if feedback:
-        bias = feedback.bias(segmentor._cosines(tokens), windows, inputs.grid, tower.patch_size)
-        tokens = tower.finish(inputs, bias, feedback.gain)
-    return tokens
+@RESCLIP.each("crop/{variant}/{mode}/features")
+def test_features_match_the_recording(variant, mode):
+    features = final_tokens(recorded_segmentor(variant, mode), resclip_box("crop"))[0]
+    expected = RESCLIP.tensor(f"crop/{variant}/{mode}/features")
+    torch.testing.assert_close(features, expected, atol=FEATURES, rtol=0)
 
 
-@pytest.mark.parametrize(("attention", "residual"), VARIANTS)
-@pytest.mark.parametrize("mode", MODES)
-def test_crop_matches_the_recording(resclip_golden, resclip_image, build, attention, residual, mode):
-    _, golden = resclip_golden
-    crop = resclip_image[..., 56:280, 112:336]
-    segmentor = build(attention, residual, *MODES[mode])
-    key = f"crop/{key_of(attention, residual, mode)}"
-    tokens = two_passes(segmentor, crop)[0]
-    torch.testing.assert_close(tokens, torch.from_numpy(golden[f"{key}/features"]), atol=FEATURES, rtol=0)
-    logits = segmentor._window_logits(crop)[0].T.reshape(8, 14, 14)
-    torch.testing.assert_close(logits, torch.from_numpy(golden[f"{key}/patch_logits"]), atol=LOGITS, rtol=0)
+@RESCLIP.each("crop/{variant}/{mode}/patch_logits")
+def test_crop_matches_the_recording(variant, mode):
+    logits = patch_maps(recorded_segmentor(variant, mode), resclip_box("crop"))[0]
+    expected = RESCLIP.tensor(f"crop/{variant}/{mode}/patch_logits")
+    torch.testing.assert_close(logits, expected, atol=LOGITS, rtol=0)
 
 
-@pytest.mark.parametrize(("attention", "residual"), VARIANTS)
-@pytest.mark.parametrize("mode", MODES)
-def test_slide_matches_the_recording(resclip_golden, resclip_image, build, attention, residual, mode):
-    _, golden = resclip_golden
-    key = f"slide/{key_of(attention, residual, mode)}"
-    if f"{key}/logits" not in golden:
-        pytest.skip("not recorded")
-    logits = build(attention, residual, *MODES[mode]).logits(resclip_image)[0]
-    recorded = torch.from_numpy(golden[f"{key}/logits"])
-    torch.testing.assert_close(logits[:, 5::16, 11::16], recorded, atol=LOGITS, rtol=0)
-    argmax = torch.from_numpy(golden[f"{key}/argmax"])
+@RESCLIP.each("slide/{variant}/{mode}/logits")
+def test_slide_matches_the_recording(variant, mode):
+    logits = recorded_segmentor(variant, mode).logits(resclip_wide())[0]
+    expected = RESCLIP.tensor(f"slide/{variant}/{mode}/logits")
+    torch.testing.assert_close(resclip_sampled(logits), expected, atol=LOGITS, rtol=0)
+    argmax = RESCLIP.tensor(f"slide/{variant}/{mode}/argmax")
     assert (logits.argmax(dim=0) == argmax).float().mean() >= 0.999
 
 
-@pytest.mark.parametrize(
-    ("name", "threshold", "rcs", "sfr"),
-    [
-        ("voc21", 0.50, (2.0, 0.3), (2.2, 0.7)),
-        ("voc20", 0.10, (2.0, 0.6), (2.1, 0.6)),
-        ("context60", 0.30, (2.0, 0.3), (1.8, 0.7)),
-        ("context59", 0.25, (2.0, 0.4), (1.8, 0.7)),
-        ("coco_object", 0.11, (2.0, 0.4), (1.8, 0.7)),
-        ("coco_stuff164k", 0.11, (2.0, 0.4), (1.8, 0.7)),
-        ("ade20k", 0.25, (2.0, 0.3), (2.1, 0.7)),
-        ("city_scapes", 0.10, (2.0, 0.2), (2.1, 0.6)),
-    ],
-)
-def test_settings_of_every_benchmark(resclip_golden, resclip_image, build, name, threshold, rcs, sfr):
-    _, golden = resclip_golden
-    segmentor = build(rcs=ResidualAttention(*rcs), sfr=SemanticFeedback(*sfr, threshold))
-    logits = segmentor._window_logits(resclip_image[..., 56:280, 112:336])[0].T.reshape(8, 14, 14)
-    recorded = torch.from_numpy(golden[f"crop_hp/{name}/patch_logits"])
-    torch.testing.assert_close(logits, recorded, atol=LOGITS, rtol=0)
+@RESCLIP.each("crop_hp/{benchmark}/patch_logits")
+def test_settings_of_every_benchmark(benchmark):
+    threshold, rcs, (tau, lam) = RESCLIP.json()["config_hp"][benchmark]
+    sfr = recorded_sfr(tau=tau, lam=lam, threshold=threshold)
+    segmentor = recorded_segmentor(rcs=ResidualAttention(*rcs), sfr=sfr)
+    expected = RESCLIP.tensor(f"crop_hp/{benchmark}/patch_logits")
+    torch.testing.assert_close(patch_maps(segmentor, resclip_box("crop"))[0], expected, atol=LOGITS, rtol=0)
 
 
-@pytest.mark.parametrize(
-    ("name", "std", "sight"), [("std1", 1.0, True), ("std10", 10.0, True), ("delete0", 5.0, False)]
-)
-def test_other_settings(resclip_golden, resclip_image, build, name, std, sight):
-    _, golden = resclip_golden
-    sfr = SemanticFeedback(1.8, 0.7, 0.25, gaussian_std=std, line_of_sight=sight)
-    logits = build(sfr=sfr, std=std)._window_logits(resclip_image[..., 56:280, 112:336])[0].T.reshape(8, 14, 14)
-    recorded = torch.from_numpy(golden[f"crop_opt/{name}/patch_logits"])
-    torch.testing.assert_close(logits, recorded, atol=LOGITS, rtol=0)
+@RESCLIP.each("crop_opt/std{std}/patch_logits")
+def test_other_windows(std):
+    segmentor = recorded_segmentor(std=float(std), sfr=recorded_sfr(gaussian_std=float(std)))
+    expected = RESCLIP.tensor(f"crop_opt/std{std}/patch_logits")
+    torch.testing.assert_close(patch_maps(segmentor, resclip_box("crop"))[0], expected, atol=LOGITS, rtol=0)
 
 
-@pytest.mark.parametrize("key", ["vanilla_w_resi/base", "naclip_wo_resi/base", "naclip_wo_resi/rcs_sfr"])
-def test_whole_image_matches_the_recording(resclip_golden, resclip_image, build, key):
-    _, golden = resclip_golden
-    variant, mode = key.split("/")
-    attention, arch = variant.split("_", 1)
-    segmentor = build(attention, arch == "w_resi", *MODES[mode])
-    logits = segmentor._window_logits(resclip_image)[0].T.reshape(8, 21, 28)
-    torch.testing.assert_close(logits, torch.from_numpy(golden[f"whole/{key}/patch_logits"]), atol=LOGITS, rtol=0)
+@RESCLIP.each("crop_opt/delete{delete}/patch_logits")
+def test_other_lines_of_sight(delete):
+    segmentor = recorded_segmentor(sfr=recorded_sfr(line_of_sight=delete == "1"))
+    expected = RESCLIP.tensor(f"crop_opt/delete{delete}/patch_logits")
+    torch.testing.assert_close(patch_maps(segmentor, resclip_box("crop"))[0], expected, atol=LOGITS, rtol=0)
 
 
-def test_remainders_and_small_images(resclip_golden, resclip_image, full_image, build):
-    _, golden = resclip_golden
-    logits = build().logits(full_image)[0, :, 5::16, 11::16]
-    torch.testing.assert_close(logits, torch.from_numpy(golden["slide459/logits"]), atol=LOGITS, rtol=0)
-    logits = build(crop=0).logits(full_image)[0, :, 5::16, 11::16]
-    recorded = torch.from_numpy(golden["whole459/naclip_wo_resi/rcs_sfr/logits"])
-    torch.testing.assert_close(logits, recorded, atol=LOGITS, rtol=0)
-    logits = build().logits(resclip_image[..., 40:200, 60:360])[0, :, 5::16, 11::16]
-    torch.testing.assert_close(logits, torch.from_numpy(golden["slide_small/logits"]), atol=LOGITS, rtol=0)
+@RESCLIP.each("whole/{variant}/{mode}/patch_logits")
+def test_whole_image_matches_the_recording(variant, mode):
+    logits = patch_maps(recorded_segmentor(variant, mode), resclip_wide())[0]
+    expected = RESCLIP.tensor(f"whole/{variant}/{mode}/patch_logits")
+    torch.testing.assert_close(logits, expected, atol=LOGITS, rtol=0)
 
 
-@pytest.mark.parametrize(("mode", "crop"), [("slide", 224), ("whole", 0)])
-def test_predictions_match_the_recording(resclip_golden, resclip_image, build, mode, crop):
-    _, golden = resclip_golden
-    segmentor = build(head=Head(40.0, 0.3), crop=crop)
-    probabilities = segmentor.probabilities(resclip_image, (500, 667))[0]
-    probabilities = (probabilities / probabilities.sum(dim=0))[:, 5::16, 11::16]
-    recorded = torch.from_numpy(golden[f"predict/{mode}/probs"])
-    torch.testing.assert_close(probabilities, recorded, atol=1e-4, rtol=0)
-    labels = segmentor.predict(resclip_image, (500, 667))[0]
-    assert (labels == torch.from_numpy(golden[f"predict/{mode}/pred"])).float().mean() >= 0.999
+@RESCLIP.each("slide{which}/logits")
+def test_images_that_windows_do_not_divide(which):
+    """The whole width, where the last window is shifted back, and an image lower than a window."""
+    image = resclip_box("small") if which == "_small" else resclip().image
+    logits = resclip_sampled(recorded_segmentor().logits(image)[0])
+    torch.testing.assert_close(logits, RESCLIP.tensor(f"slide{which}/logits"), atol=LOGITS, rtol=0)
 
 
-def test_source_attention_matches_the_recording(resclip_golden, resclip_image, build):
-    """Values that are the identity make attention hand out its own map."""
-    _, golden = resclip_golden
-    crop = resclip_image[..., 56:280, 112:336]
-    tower = build().tower
-    normalised = {}
-    for layer in (6, 7, 8, 9):
-        tower.blocks[layer - 1].ln_1.register_forward_hook(lambda m, i, output, n=layer: normalised.update({n: output}))
-    tower.trunk(crop)
-    sources = [project_qkv(tower.blocks[layer - 1].attn, x)[:2] for layer, x in normalised.items()]
-    for layer in normalised:
-        tower.blocks[layer - 1].ln_1._forward_hooks.clear()
-    mean = RCS.cross(sources, torch.eye(197).expand(1, 2, 197, 197))[0, :, ::4]
-    torch.testing.assert_close(mean, torch.from_numpy(golden["crop_detail/attn_rcs_rows4"]), atol=1e-6, rtol=0)
+@RESCLIP.each("whole{width}/{variant}/{mode}/logits")
+def test_remainder_of_a_whole_image(width, variant, mode):
+    logits = resclip_sampled(recorded_segmentor(variant, mode, crop=0).logits(resclip().image)[0])
+    expected = RESCLIP.tensor(f"whole{width}/{variant}/{mode}/logits")
+    torch.testing.assert_close(logits, expected, atol=LOGITS, rtol=0)
+
+
+@RESCLIP.each("predict/{mode}/probs")
+def test_predictions_match_the_recording(mode):
+    scale, size = RESCLIP.json()["logit_scale"], RESCLIP[f"predict/{mode}/pred"].shape
+    options = {"refiners": [PAMR()]} if mode == "slide_pamr" else {"crop": 0} if mode == "whole" else {}
+    segmentor = recorded_segmentor(head=build_head(scale, PROB_THRESHOLD), **options)
+    probabilities = segmentor.probabilities(resclip_wide(), size)[0]
+    probabilities = resclip_sampled(probabilities / probabilities.sum(dim=0))
+    expected = RESCLIP.tensor(f"predict/{mode}/probs")
+    torch.testing.assert_close(probabilities, expected, atol=PROBABILITIES[mode], rtol=0)
+    labels = segmentor.predict(resclip_wide(), size)[0]
+    assert (labels == RESCLIP.tensor(f"predict/{mode}/pred")).float().mean() >= 0.999
+
+
+@RESCLIP.each("predict/no_samples/pred")
+def test_predictions_at_the_size_of_the_image_match_the_recording():
+    segmentor = recorded_segmentor(head=build_head(RESCLIP.json()["logit_scale"]))
+    labels = segmentor.predict(resclip_wide())[0]
+    assert (labels == RESCLIP.tensor("predict/no_samples/pred")).float().mean() >= 0.999
+
+
+@RESCLIP.each("crop_detail/attn_rcs_rows{step}")
+def test_source_attention_matches_the_recording(step):
+    rcs = ResidualAttention(*RESCLIP.json()["attn_rcs_weights"])
+    mean = source_attention(build_tower(resclip().model, "naclip", False), rcs, resclip_box("crop"))[0]
+    expected = RESCLIP.tensor(f"crop_detail/attn_rcs_rows{step}")
+    torch.testing.assert_close(mean[:, :: int(step)], expected, atol=1e-6, rtol=0)
+
+
+@pytest.fixture
+def build_example(example):
+    def build_example(attention="naclip", rcs=RCS, sfr=SFR, **options):
+        model, names = example.model, (example.queries, example.classes)
+        return build_segmentor(model, *names, attention, rcs=rcs, sfr=sfr, **options)
+
+    return build_example
 
 
 @pytest.mark.parametrize("attention", ["vanilla", "maskclip", "sclip", "clearclip", "naclip"])
-def test_each_switch_changes_the_output(resclip_image, build, attention):
-    crop = resclip_image[..., :96, :96]
-    residual = None
-    base = build(attention, residual, None, None)._window_logits(crop)
-    rcs = build(attention, residual, RCS, None)._window_logits(crop)
+def test_each_switch_changes_the_output(example, build_example, attention):
+    crop = example.image[..., :96, :96]
+    base = patch_logits(build_example(attention, None, None), crop)
+    rcs = patch_logits(build_example(attention, RCS, None), crop)
     assert (base - rcs).abs().max() > 1e-4
     if attention != "maskclip":
-        sfr = build(attention, residual, None, SFR)._window_logits(crop)
-        both = build(attention, residual, RCS, SFR)._window_logits(crop)
+        sfr = patch_logits(build_example(attention, None, SFR), crop)
+        both = patch_logits(build_example(attention, RCS, SFR), crop)
         assert (base - sfr).abs().max() > 1e-4
         assert (both - sfr).abs().max() > 1e-4
 
 
-def test_neutral_settings_are_the_base(resclip_image, build):
-    crop = resclip_image[..., :96, :96]
-    base = build(rcs=None, sfr=None)._window_logits(crop)
-    neutral = build(rcs=ResidualAttention(1.0, 0.0), sfr=SemanticFeedback(1.0, 0.0, 0.25))._window_logits(crop)
-    torch.testing.assert_close(neutral, base, atol=1e-6, rtol=0)
+def test_neutral_settings_are_the_base(example, build_example):
+    crop = example.image[..., :96, :96]
+    base = patch_logits(build_example(rcs=None, sfr=None), crop)
+    neutral = build_example(rcs=ResidualAttention(1.0, 0.0), sfr=SemanticFeedback(1.0, 0.0, 0.25))
+    torch.testing.assert_close(patch_logits(neutral, crop), base, atol=1e-6, rtol=0)
 
 
-def test_windows_at_once_equal_one_by_one(resclip_image, build):
-    at_once = build(window_batch_size=6).logits(resclip_image)
-    one_by_one = build(window_batch_size=1).logits(resclip_image)
+def test_windows_at_once_equal_one_by_one(example, build_example):
+    at_once = build_example(window_batch_size=6).logits(example.image)
+    one_by_one = build_example(window_batch_size=1).logits(example.image)
     torch.testing.assert_close(at_once, one_by_one, atol=LOGITS, rtol=0)
 
 
-def test_residual_attention_equals_its_formula(resclip_golden, resclip_image):
+def test_residual_attention_equals_its_formula():
     q, k, v = torch.randn(3, 2, 2, 9, 8)
     others = [tuple(torch.randn(2, 2, 2, 9, 8)) for _ in range(3)]
     scale = 8**-0.5
@@ -206,18 +203,17 @@ def test_residual_attention_equals_its_formula(resclip_golden, resclip_image):
     torch.testing.assert_close(rcs.mix(own @ v, rcs.cross(others, v)), 2 * (0.7 * own + 0.3 * mean) @ v)
 
 
-def test_shallow_towers_are_refused(sclip_golden):
-    model, _ = sclip_golden
+def test_shallow_towers_are_refused():
+    model = build(TINY | {"vision_cfg": TINY["vision_cfg"] | {"layers": 4}})
     with pytest.raises(ConfigError, match=r"6 to 9, but this tower has 4.*--model.rcs_layers"):
-        VisionTower(model.visual, residual_attention=RCS)
-    VisionTower(model.visual, residual_attention=ResidualAttention(2.0, 0.4, 2, 3))
+        build_tower(model, rcs=RCS)
+    build_tower(model, rcs=ResidualAttention(2.0, 0.4, 2, 3))
 
 
-def test_unit_vectors_of_the_first_pass(resclip_golden, resclip_image, build):
+def test_unit_vectors_of_the_first_pass(example, build_example):
     """The first pass already has RCS in it: its logits are those of RCS alone."""
-    segmentor = build()
-    crop = resclip_image[..., 56:280, 112:336]
-    first = segmentor._cosines(segmentor.tower.finish(segmentor.tower.trunk(crop)))
-    alone = build(sfr=None)._window_logits(crop)
-    assert torch.equal(first, alone)
-    assert F.cosine_similarity(first.flatten(), build()._window_logits(crop).flatten(), dim=0) < 0.9999
+    segmentor = build_example()
+    crop = example.image[..., :224, :224]
+    first = first_pass_logits(segmentor, crop)
+    assert torch.equal(first, patch_logits(build_example(sfr=None), crop))
+    assert F.cosine_similarity(first.flatten(), patch_logits(segmentor, crop).flatten(), dim=0) < 0.9999

@@ -1,7 +1,5 @@
 """Boundary counts against recordings, a brute-force matcher and counting by hand."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -9,14 +7,9 @@ from scipy.ndimage import distance_transform_edt
 
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.metrics import boundary_counts, fill_void, precision_recall_f1
+from tests.golden import Recording
 
-GOLDENS = Path(__file__).parents[1] / "goldens" / "boundary_A.npz"
-
-
-@pytest.fixture(scope="module")
-def golden():
-    with np.load(GOLDENS) as file:
-        return dict(file)
+GOLDEN = Recording("boundary")
 
 
 def random_maps(seed, shape, classes=4, ignored=0.15):
@@ -59,15 +52,20 @@ def brute_force(prediction, target, classes, theta):
     return np.array(rows)
 
 
-@pytest.mark.parametrize("k", range(7))
-def test_goldens(golden, k):
-    prediction, target = torch.from_numpy(golden[f"{k}_pred"]), torch.from_numpy(golden[f"{k}_gt"])
-    counts = boundary_counts(prediction, target, 8, fill=False)
-    np.testing.assert_array_equal(counts, golden[f"{k}_bf_counts"])
+@GOLDEN.each("{k}_bf_counts")
+def test_goldens(k):
+    prediction, target = GOLDEN.tensor(f"{k}_pred"), GOLDEN.tensor(f"{k}_gt")
+    counts = boundary_counts(prediction, target, int(GOLDEN["num_classes"]), fill=False)
+    np.testing.assert_array_equal(counts, GOLDEN[f"{k}_bf_counts"])
     for values, name in zip(precision_recall_f1(counts), "PRF", strict=True):
-        np.testing.assert_allclose(values, golden[f"{k}_bf_{name}"], rtol=0, atol=1e-12)
-    _, _, filled = precision_recall_f1(boundary_counts(prediction, target, 8))
-    np.testing.assert_allclose(filled, golden[f"{k}_bffill_F"], rtol=0, atol=0.005)
+        np.testing.assert_allclose(values, GOLDEN[f"{k}_bf_{name}"], rtol=0, atol=1e-12)
+
+
+@GOLDEN.each("{k}_bffill_F")
+def test_goldens_with_thin_void_filled(k):
+    prediction, target = GOLDEN.tensor(f"{k}_pred"), GOLDEN.tensor(f"{k}_gt")
+    _, _, f1 = precision_recall_f1(boundary_counts(prediction, target, int(GOLDEN["num_classes"])))
+    np.testing.assert_allclose(f1, GOLDEN[f"{k}_bffill_F"], rtol=0, atol=0.005)
 
 
 @pytest.mark.parametrize("shape", [(30, 41), (1, 40), (40, 1), (3, 5)])

@@ -1,78 +1,56 @@
 import pytest
 import torch
-import torch.nn.functional as F
 
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.model.head import Head
-from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
-from sclip_lightning.towers.clip import VisionTower
+from tests.builders import build_head, build_segmentor
+from tests.recordings import SCLIP, sclip
+
+
+def recorded_segmentor(head=None):
+    """SCLIP as recorded."""
+    recorded = sclip()
+    windows = {"crop": recorded.crop, "stride": recorded.stride}
+    return build_segmentor(recorded.model, recorded.queries, recorded.classes, "sclip", head=head, **windows)
+
+
+def recorded_size():
+    """Height and width of the recorded output."""
+    return tuple(SCLIP["config/ori_shape"].tolist())
+
+
+@SCLIP.each("crop/csa_logits")
+def test_crop_logits_match_the_recording():
+    recorded, expected = sclip(), SCLIP.tensor("crop/csa_logits")
+    logits = recorded_segmentor().logits(recorded.image[..., : recorded.crop, : recorded.crop])
+    step = recorded.crop // expected.shape[-1]
+    torch.testing.assert_close(logits[..., ::step, ::step], expected, atol=1e-4, rtol=0)
+
+
+@SCLIP.each("slide/logits_sub{step}")
+def test_slide_logits_match_the_recording(step):
+    logits = recorded_segmentor().logits(sclip().image, recorded_size())[..., :: int(step), :: int(step)]
+    torch.testing.assert_close(logits, SCLIP.tensor(f"slide/logits_sub{step}"), atol=1e-4, rtol=0)
+
+
+@SCLIP.each("slide/pred_scale{scale}_thd{threshold}_area{area}")
+def test_labels_match_the_recording(scale, threshold, area):
+    labels = recorded_segmentor(build_head(scale, threshold, area)).predict(sclip().image, recorded_size())[0]
+    expected = SCLIP.tensor(f"slide/pred_scale{scale}_thd{threshold}_area{area}")
+    assert (labels == expected).float().mean() >= 0.9999
 
 
 @pytest.fixture
-def build(sclip_golden):
-    model, golden = sclip_golden
-    tower = VisionTower(model.visual, "sclip")
-    queries, classes = torch.from_numpy(golden["text_features"]), torch.from_numpy(golden["query_idx"]).long()
-    return lambda head=None, **options: SlidingWindowSegmentor(tower, queries, classes, head or Head(40.0), **options)
+def build(example):
+    def build(head=None, **windows):
+        return build_segmentor(example.model, example.queries, example.classes, "sclip", head=head, **windows)
+
+    return build
 
 
 @pytest.fixture
-def image(sclip_golden):
-    return torch.from_numpy(sclip_golden[1]["image"])
-
-
-def test_crop_logits_match_the_recording(sclip_golden, build, image):
-    logits = build().logits(image[..., :224, :224])
-    expected = torch.from_numpy(sclip_golden[1]["crop/csa_logits"])
-    torch.testing.assert_close(logits[..., ::8, ::8], expected, atol=1e-4, rtol=0)
-
-
-def test_slide_logits_match_the_recording(sclip_golden, build, image):
-    logits = build().logits(image, (300, 400))
-    expected = torch.from_numpy(sclip_golden[1]["slide/logits_sub4"])
-    torch.testing.assert_close(logits[..., ::4, ::4], expected, atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize(
-    ("head", "key"),
-    [
-        (Head(40.0), "slide/pred_scale40_thd0.0_areaNone"),
-        (Head(65.0, 0.1), "slide/pred_scale65_thd0.1_areaNone"),
-        (Head(65.0, 0.1, 0.1), "slide/pred_scale65_thd0.1_area0.1"),
-    ],
-)
-def test_labels_match_the_recording(sclip_golden, build, image, head, key):
-    labels = build(head).predict(image, (300, 400))[0]
-    assert (labels == torch.from_numpy(sclip_golden[1][key])).float().mean() >= 0.9999
-
-
-@pytest.mark.parametrize(
-    ("attention", "residual", "key"),
-    [
-        ("vanilla", True, "vanilla_w_resi"),
-        ("sclip", True, "sclip_w_resi"),
-        ("clearclip", False, "clearclip_wo_resi"),
-        ("naclip", False, "naclip_wo_resi"),
-    ],
-)
-def test_slide_of_every_variant_matches_the_recording(resclip_golden, resclip_image, attention, residual, key):
-    model, golden = resclip_golden
-    queries, classes = torch.from_numpy(golden["text/features"]), torch.from_numpy(golden["text/query_idx"]).long()
-    segmentor = SlidingWindowSegmentor(VisionTower(model.visual, attention, residual), queries, classes, Head(40.0))
-    logits = segmentor.logits(resclip_image)[0]
-    expected = torch.from_numpy(golden[f"slide/{key}/base/logits"])
-    torch.testing.assert_close(logits[:, 5::16, 11::16], expected, atol=5e-6, rtol=0)
-    argmax = torch.from_numpy(golden[f"slide/{key}/base/argmax"])
-    assert (logits.argmax(dim=0) == argmax).float().mean() >= 0.999
-
-
-def test_whole_image_on_another_grid_matches_the_recording(resclip_golden, resclip_image):
-    model, golden = resclip_golden
-    tower = VisionTower(model.visual, "naclip")
-    tokens = F.normalize(tower(resclip_image)[0, 1:], dim=-1)
-    logits = (tokens @ torch.from_numpy(golden["text/features"]).T).T.reshape(8, 21, 28)
-    expected = torch.from_numpy(golden["whole/naclip_wo_resi/base/patch_logits"])
-    torch.testing.assert_close(logits, expected, atol=5e-6, rtol=0)
+def image(example):
+    return example.image
 
 
 def test_windows_and_images_in_one_batch_equal_one_by_one(build, image):

@@ -1,9 +1,5 @@
 """DenseCRF against recordings of pydensecrf, the library itself where it is installed, and odd inputs."""
 
-import json
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,13 +9,9 @@ from sclip_lightning.refine import densecrf
 from sclip_lightning.refine.bilateral import bilateral
 from sclip_lightning.refine.crf import library_crf
 from sclip_lightning.refine.densecrf import DenseCRF, dense_crf
+from tests.golden import Recording
 
-GOLDENS = Path(__file__).parents[1] / "goldens"
-
-
-@pytest.fixture(scope="module")
-def golden():
-    return np.load(GOLDENS / "densecrf_A.npz", allow_pickle=False)
+GOLDEN = Recording("densecrf")
 
 
 def photo(height=60, width=83, seed=0):
@@ -42,12 +34,12 @@ def agreement(one, other):
     return (one.argmax(dim=0) == other.argmax(dim=0)).float().mean()
 
 
-@pytest.mark.parametrize(("case", "iterations"), [("i", 1), ("i", 5), ("i", 10), ("ii", 5), ("iii", 10)])
-def test_marginals_match_the_recording(golden, case, iterations):
-    settings = json.loads(str(golden[f"{case}_params"]))
+@GOLDEN.each("{case}_Q{iterations}")
+def test_marginals_match_the_recording(case, iterations):
+    settings = GOLDEN.json(f"{case}_params")
     gaussian, appearance = settings["gaussian"], settings["bilateral"]
     crf = DenseCRF(
-        iterations=iterations,
+        iterations=int(iterations),
         gaussian_sxy=gaussian["sxy"],
         gaussian_compat=gaussian["compat"],
         bilateral_sxy=appearance["sxy"],
@@ -55,13 +47,8 @@ def test_marginals_match_the_recording(golden, case, iterations):
         bilateral_compat=appearance["compat"],
         prune=None,
     )
-    image = torch.from_numpy(golden[f"{case}_image"]).permute(2, 0, 1)
-    marginals = crf(torch.from_numpy(golden[f"{case}_probs"]), image)
-    key = f"{case}_Q{iterations}"
-    if key in golden:
-        expected = torch.from_numpy(golden[key])
-    else:  # the repository has every fourth pixel of the large ones
-        expected, marginals = torch.from_numpy(golden[f"{key}_sub4"]), marginals[:, ::4, ::4]
+    image = GOLDEN.tensor(f"{case}_image").permute(2, 0, 1)
+    marginals, expected = crf(GOLDEN.tensor(f"{case}_probs"), image), GOLDEN.tensor(f"{case}_Q{iterations}")
     torch.testing.assert_close(marginals, expected, atol=1e-5, rtol=0)
     assert agreement(marginals, expected) == 1
 

@@ -3,35 +3,27 @@
 import pytest
 import torch
 
-from sclip_lightning.decoding.feedback import SemanticFeedback
-from sclip_lightning.decoding.residual import ResidualAttention
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.model.head import Head
-from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.refine import PAMR, Bilateral, DenseCRF
 from sclip_lightning.refine.densecrf import dense_crf
 from sclip_lightning.refine.pamr import pamr
-from sclip_lightning.towers.clip import VisionTower
+from tests.builders import build_head, build_segmentor
+from tests.recordings import SCLIP, sclip
 
 SIZE = (60, 80)
 
 
 @pytest.fixture
-def build(sclip_golden):
-    model, golden = sclip_golden
-    queries, classes = torch.from_numpy(golden["text_features"]), torch.from_numpy(golden["query_idx"]).long()
-
-    def build(*refiners, head=None):
-        return SlidingWindowSegmentor(
-            VisionTower(model.visual), queries, classes, head or Head(40.0), refiners=refiners
-        )
+def build(example):
+    def build(*refiners):
+        return build_segmentor(example.model, example.queries, example.classes, refiners=refiners)
 
     return build
 
 
 @pytest.fixture
-def image(sclip_golden):
-    return torch.from_numpy(sclip_golden[1]["image"])
+def image(example):
+    return example.image
 
 
 @pytest.fixture
@@ -41,31 +33,13 @@ def rgb():
     return torch.nn.functional.interpolate(coarse, SIZE, mode="bicubic").clamp(0, 255).byte()
 
 
-@pytest.mark.parametrize(
-    ("head", "key"),
-    [
-        (Head(40.0), "pred_scale40_thd0.0_areaNone"),
-        (Head(65.0, 0.1), "pred_scale65_thd0.1_areaNone"),
-        (Head(65.0, 0.1, 0.1), "pred_scale65_thd0.1_area0.1"),
-    ],
-)
-def test_pamr_labels_match_sclips_recording(sclip_golden, build, image, head, key):
-    labels = build(PAMR(), head=head).predict(image, (300, 400))[0]
-    assert (labels == torch.from_numpy(sclip_golden[1][f"slide_pamr/{key}"])).float().mean() >= 0.9999
-
-
-def test_pamr_after_resclip_matches_the_recording(resclip_golden, resclip_image):
-    model, golden = resclip_golden
-    queries, classes = torch.from_numpy(golden["text/features"]), torch.from_numpy(golden["text/query_idx"]).long()
-    tower = VisionTower(model.visual, "naclip", residual_attention=ResidualAttention(2.0, 0.4))
-    feedback = SemanticFeedback(1.8, 0.7, 0.25)
-    segmentor = SlidingWindowSegmentor(tower, queries, classes, Head(40.0, 0.3), feedback=feedback, refiners=[PAMR()])
-    probabilities = segmentor.probabilities(resclip_image, (240, 320))[0]
-    probabilities = (probabilities / probabilities.sum(dim=0))[:, 5::16, 11::16]
-    recorded = torch.from_numpy(golden["predict/slide_pamr/probs"])
-    torch.testing.assert_close(probabilities, recorded, atol=1e-3, rtol=0)
-    labels = segmentor.predict(resclip_image, (240, 320))[0]
-    assert (labels == torch.from_numpy(golden["predict/slide_pamr/pred"])).float().mean() >= 0.999
+@SCLIP.each("slide_pamr/pred_scale{scale}_thd{threshold}_area{area}")
+def test_pamr_labels_match_sclips_recording(scale, threshold, area):
+    recorded, size = sclip(), tuple(SCLIP["config/ori_shape"].tolist())
+    options = {"crop": recorded.crop, "stride": recorded.stride, "head": build_head(scale, threshold, area)}
+    segmentor = build_segmentor(recorded.model, recorded.queries, recorded.classes, refiners=[PAMR()], **options)
+    expected = SCLIP.tensor(f"slide_pamr/pred_scale{scale}_thd{threshold}_area{area}")
+    assert (segmentor.predict(recorded.image, size)[0] == expected).float().mean() >= 0.9999
 
 
 def test_refiners_run_in_order_each_on_its_maps(build, image, rgb):

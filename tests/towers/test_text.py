@@ -6,28 +6,32 @@ from sclip_lightning.errors import ConfigError
 from sclip_lightning.towers import text
 from sclip_lightning.towers.checkpoints import Clip, load_clip
 from sclip_lightning.towers.text import build_text_bank, encode_prompts, resolve_templates
+from tests.recordings import RESCLIP, resclip
 
 
-@pytest.fixture(scope="module")
-def clip(resclip_golden):
-    model, _ = resclip_golden
+def loaded(model):
+    """A model in memory as if it had been loaded from a checkpoint."""
     return Clip(model, open_clip.get_tokenizer("ViT-B-16-quickgelu"), "tiny", "recorded", "0" * 64)
 
 
-def test_bank_matches_the_recording(clip, resclip_golden):
-    _, golden = resclip_golden
-    synonyms = [line.split(", ") for line in golden["text/class_lines"].tolist()]
-    bank = build_text_bank(clip, synonyms)
-    torch.testing.assert_close(bank.queries, torch.from_numpy(golden["text/features"]), atol=1e-6, rtol=0)
-    assert bank.query_classes.tolist() == golden["text/query_idx"].tolist()
+@pytest.fixture(scope="module")
+def clip(example):
+    return loaded(example.model)
 
 
-def test_raw_prompts_match_the_recording(clip, resclip_golden):
-    _, golden = resclip_golden
-    name = golden["text/query_names"].tolist()[0]
-    prompts = [template.replace("{}", name) for template in text.IMAGENET_TEMPLATES[:3]]
-    expected = torch.from_numpy(golden["text/raw_prompt_features"])
-    torch.testing.assert_close(encode_prompts(clip, prompts), expected, atol=1e-5, rtol=0)
+@RESCLIP.each("text/features")
+def test_bank_matches_the_recording():
+    synonyms = [line.split(", ") for line in RESCLIP["text/class_lines"].tolist()]
+    bank = build_text_bank(loaded(resclip().model), synonyms)
+    torch.testing.assert_close(bank.queries, RESCLIP.tensor("text/features"), atol=1e-6, rtol=0)
+    assert bank.query_classes.tolist() == RESCLIP["text/query_idx"].tolist()
+
+
+@RESCLIP.each("text/raw_prompt_features")
+def test_raw_prompts_match_the_recording():
+    name, expected = RESCLIP["text/query_names"].tolist()[0], RESCLIP.tensor("text/raw_prompt_features")
+    prompts = [template.replace("{}", name) for template in text.IMAGENET_TEMPLATES[: len(expected)]]
+    torch.testing.assert_close(encode_prompts(loaded(resclip().model), prompts), expected, atol=1e-5, rtol=0)
 
 
 def test_cutting_the_padding_off_changes_nothing(clip):

@@ -1,66 +1,46 @@
 """LoftUp between the tower and the merge."""
 
-import json
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from sclip_lightning.decoding.feedback import SemanticFeedback
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.model.head import Head
-from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
-from sclip_lightning.towers.clip import VisionTower
 from sclip_lightning.upsampling import LogitUpsampler, load_loftup
 from sclip_lightning.windows.grid import window_grid
 from sclip_lightning.windows.merge import MergedLogits
-from tests.tiny_clip import TINY, build
+from tests.builders import build_segmentor, build_tower, patch_logits, value_tokens
+from tests.golden import Recording
+from tests.tiny_clip import from_state
 
-FEATURIZER = np.load(Path(__file__).parents[1] / "goldens" / "loftup_featurizer_A.npz", allow_pickle=False)
+FEATURIZER = Recording("loftup_featurizer")
 
 
-@pytest.mark.parametrize("size", ["64x64", "96x96", "64x112", "112x64"])
+@FEATURIZER.each("case/{size}/out")
 def test_value_path_is_the_featurizer_of_the_recording(size):
-    config = json.loads(str(FEATURIZER["cfg"]))
-    vision = {
-        "image_size": config["input_resolution"],
-        "layers": config["layers"],
-        "width": config["width"],
-        "head_width": config["width"] // config["heads"],
-        "patch_size": config["patch"],
-    }
-    visual = build(TINY | {"embed_dim": config["output_dim"], "vision_cfg": vision}).visual
-    prefix = "sd/visual."
-    names = [name for name in FEATURIZER.files if name.startswith(prefix)]
-    visual.load_state_dict({name.removeprefix(prefix): torch.from_numpy(FEATURIZER[name]) for name in names})
-    tower = VisionTower(visual, "sclip")
-    inputs = tower.trunk(torch.from_numpy(FEATURIZER[f"case/{size}/img"]))
-    features = tower.value_path(inputs)[:, 1:].mT.unflatten(2, inputs.grid)
-    torch.testing.assert_close(features, torch.from_numpy(FEATURIZER[f"case/{size}/out"]), atol=1e-4, rtol=0)
+    model = from_state(FEATURIZER.state("sd/"), FEATURIZER.json("cfg")["heads"])
+    tokens, grid = value_tokens(build_tower(model), FEATURIZER.tensor(f"case/{size}/img"))
+    features = tokens[:, 1:].mT.unflatten(2, grid)
+    torch.testing.assert_close(features, FEATURIZER.tensor(f"case/{size}/out"), atol=1e-4, rtol=0)
 
 
 @pytest.fixture
-def segmentor(sclip_golden):
-    """Builds a segmentor of the recorded model with a random LoftUp of its width."""
-    model, golden = sclip_golden
-    queries, classes = torch.from_numpy(golden["text_features"]), torch.from_numpy(golden["query_idx"]).long()
+def segmentor(example):
+    """Builds a segmentor of the example with a random LoftUp of its width."""
     torch.manual_seed(0)
     network = load_loftup(None, dim=64)
 
     def build(attention="sclip", feedback=None, **options):
         upsampler = LogitUpsampler(network, **options) if options else None
-        return SlidingWindowSegmentor(
-            VisionTower(model.visual, attention), queries, classes, Head(40.0), feedback=feedback, upsampler=upsampler
-        )
+        names = (example.queries, example.classes)
+        return build_segmentor(example.model, *names, attention, sfr=feedback, upsampler=upsampler)
 
     return build
 
 
 @pytest.fixture
-def image(sclip_golden):
-    return torch.from_numpy(sclip_golden[1]["image"])[..., :230, :250]
+def image(example):
+    return example.image[..., :230, :250]
 
 
 def test_radius_zero_repeats_every_patch(segmentor, image):
@@ -68,7 +48,7 @@ def test_radius_zero_repeats_every_patch(segmentor, image):
     plain = segmentor()
     grid = window_grid(230, 250, 224, 112)
     windows = torch.cat([image[..., y : y + 224, x : x + 224] for y in grid.tops for x in grid.lefts])
-    logits = plain._window_logits(windows)
+    logits = patch_logits(plain, windows)
     repeated = logits.mT.unflatten(2, (14, 14)).repeat_interleave(3, 2).repeat_interleave(3, 3).flatten(2).mT
     expected = MergedLogits(repeated, grid, (42, 42), (90, 100)).full()
     actual = segmentor(scale=3, radius=0).logits(image, (90, 100))[0]
@@ -86,8 +66,8 @@ def test_each_mode_changes_the_output(segmentor, image):
 
 def test_affinity_stays_within_the_patches_logits(segmentor, image):
     window = image[..., :224, :224]
-    logits = segmentor()._window_logits(window)[0]
-    mixed = segmentor(temperature=5.0, radius=None)._window_logits(window)[0]
+    logits = patch_logits(segmentor(), window)[0]
+    mixed = patch_logits(segmentor(temperature=5.0, radius=None), window)[0]
     assert mixed.shape == (4 * 196, logits.shape[1])
     assert (mixed.amax(0) <= logits.amax(0) + 1e-5).all()
     assert (mixed.amin(0) >= logits.amin(0) - 1e-5).all()
@@ -110,11 +90,11 @@ def test_remainder_pixels_guide_nothing(segmentor, image):
     windows = image[..., :224]
     longer = F.pad(windows[..., :224, :], (0, 0, 0, 6), value=3.0)
     upsampled = segmentor(scale=2)
-    torch.testing.assert_close(upsampled._window_logits(longer), upsampled._window_logits(windows[..., :224, :]))
+    torch.testing.assert_close(patch_logits(upsampled, longer), patch_logits(upsampled, windows[..., :224, :]))
 
 
 def test_the_finest_grid_is_the_pixels(segmentor, image):
-    assert segmentor(scale=16)._window_logits(image[..., :32, :48]).shape[1] == 32 * 48
+    assert patch_logits(segmentor(scale=16), image[..., :32, :48]).shape[1] == 32 * 48
     with pytest.raises(ConfigError, match=r"--model\.loftup_scale"):
         segmentor(scale=17)
 

@@ -1,4 +1,5 @@
-import json
+import copy
+from functools import cache
 
 import pytest
 import torch
@@ -7,10 +8,24 @@ from torch import nn
 
 from sclip_lightning.upsampling import LoftUp
 from sclip_lightning.upsampling.networks.winograd import Conv3x3
+from tests.golden import Recording
+from tests.upsampling.recipe import recorded_loftup
+
+GOLDEN = Recording("loftup")
 
 
-def case(golden, name, *keys):
-    return [torch.from_numpy(golden[f"case/{name}/{key}"]) for key in keys]
+@cache
+def recorded_network(size):
+    return recorded_loftup(GOLDEN.json("cfg")[size])
+
+
+def upsampled(name, query_chunk=100_000, channelnorm=True):
+    """What the case's network makes of its input, [B, C, H, W]."""
+    network = recorded_network("real" if name in GOLDEN.json("cfg")["real_cases"] else "small")
+    if not channelnorm:
+        network = copy.deepcopy(network)
+        network.channelnorm = nn.Identity()
+    return network(GOLDEN.tensor(f"case/{name}/lr"), GOLDEN.tensor(f"case/{name}/img"), query_chunk)
 
 
 def worst(a, b):
@@ -18,32 +33,27 @@ def worst(a, b):
 
 
 @pytest.mark.parametrize("query_chunk", [100_000, 100])
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("low_14_to_28", "out"), ("batch2_7x9_to_33x47", "out_single"), ("bare_14_to_28", "out_full_eval_mode")],
-)
-def test_golden(golden, network, name, expected, query_chunk):
-    features, guidance, out = case(golden, name, "lr", "img", expected)
-    assert worst(network(features, guidance, query_chunk)[..., ::3], out) < 1e-4
+@GOLDEN.each("case/{name}/out")
+def test_golden(name, query_chunk):
+    key = f"case/{name}/out"
+    if len(GOLDEN[key]) > 1:  # the recorded scaling of colours spans the batch, ours is per image
+        key = f"case/{name}/out_single"
+    bare = name.startswith("bare")
+    assert worst(upsampled(name, query_chunk, channelnorm=not bare), GOLDEN.tensor(key)) < 1e-4
+    if bare and f"case/{name}/out_full_eval_mode" in GOLDEN:  # the same input with the ChannelNorm
+        assert worst(upsampled(name, query_chunk), GOLDEN.tensor(f"case/{name}/out_full_eval_mode")) < 1e-4
 
 
-def test_golden_without_channelnorm(golden, network):
-    features, guidance, out = case(golden, "bare_14_to_28", "lr", "img", "out")
-    network.channelnorm = nn.Identity()
-    assert worst(network(features, guidance)[..., ::3], out) < 1e-4
+@GOLDEN.each("case/{name}/out_sub")
+def test_large_goldens(name):
+    out = upsampled(name).flatten(2)[..., GOLDEN.tensor(f"case/{name}/out_idx").long()]
+    assert worst(out, GOLDEN.tensor(f"case/{name}/out_sub")) < 1e-4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["sq_14_to_224", "real_rect_14x20_to_56x80"])
-def test_large_goldens(golden, networks, name):
-    features, guidance, index, expected = case(golden, name, "lr", "img", "out_idx", "out_sub")
-    out = networks["real" if name.startswith("real") else "small"](features, guidance)
-    assert worst(out.flatten(2)[..., index.long()], expected) < 1e-4
-
-
-def test_published_names_and_shapes(golden):
-    state = LoftUp(512).state_dict()
-    assert [[key, list(value.shape)] for key, value in state.items()] == json.loads(str(golden["real_key_shapes"]))
+@GOLDEN.each("real_key_shapes")
+def test_published_names_and_shapes():
+    state = LoftUp(GOLDEN.json("cfg")["real"]["dim"]).state_dict()
+    assert [[key, list(value.shape)] for key, value in state.items()] == GOLDEN.json("real_key_shapes")
 
 
 def test_bands_cover_the_map_in_order(network, window):
