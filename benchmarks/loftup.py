@@ -14,7 +14,7 @@ from sclip_lightning.model.head import Head
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.towers.checkpoints import load_clip
 from sclip_lightning.towers.clip import VisionTower
-from sclip_lightning.upsampling import LogitUpsampler, load_loftup
+from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 
 
 def main() -> None:

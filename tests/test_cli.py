@@ -18,7 +18,7 @@ from sclip_lightning.cli import main
 from sclip_lightning.commands.parsing.configs import find_config, shipped_configs
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.facts import method_names
-from sclip_lightning.upsampling import load_loftup
+from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from tests.fake_data import write_all, write_coco_stuff, write_voc
 
 CONFIGS = sorted(str(path.relative_to(shipped_configs())) for path in shipped_configs().rglob("*.yaml"))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sclip_lightning.cli import main
 from sclip_lightning.commands.parsing.configs import find_config
-from sclip_lightning.upsampling import load_loftup
+from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from tests.fake_data import write_all, write_own
 
 ROOT = Path(__file__).parent.parent

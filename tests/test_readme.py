@@ -9,7 +9,7 @@ import torch
 
 from sclip_lightning.cli import main
 from sclip_lightning.commands.parsing.configs import find_config
-from sclip_lightning.upsampling import load_loftup
+from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from tests.fake_data import draw_labels, write_image
 from tests.records.synthetic import make_run
 

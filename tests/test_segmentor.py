@@ -14,7 +14,7 @@ from sclip_lightning.data import VOC21
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.refine import PAMR, DenseCRF
-from sclip_lightning.upsampling import load_loftup
+from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from sclip_lightning.vocabulary import Vocabulary
 from tests.fake_data import write_voc
 

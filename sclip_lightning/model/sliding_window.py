@@ -171,13 +171,18 @@ class SlidingWindowSegmentor(nn.Module):
         )
 
     @torch.no_grad()
-    def merged_logits(self, scene: Scene) -> MergedLogits:
-        """Logits of all queries, merged lazily to the output size, before refiners."""
+    def sheet(self, scene: Scene) -> Sheet:
+        """Logits of all queries on all windows, as they are merged."""
         keep_values = any("values" in step.needs for step in self.sheet_steps)
         tokens = self.decoder.decode(scene, keep_values)
         sheet = Sheet(compare_with_texts(tokens.features, scene.texts), tokens.grid, tokens)
         for step in self.sheet_steps:
             sheet = step(sheet, scene)
+        return sheet
+
+    def merged_logits(self, scene: Scene) -> MergedLogits:
+        """Logits of all queries, merged lazily to the output size, before refiners."""
+        sheet = self.sheet(scene)
         return MergedLogits(sheet.logits, sheet.grid, scene.output_size)
 
     @torch.no_grad()

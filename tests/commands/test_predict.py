@@ -14,7 +14,7 @@ from sclip_lightning import Segmentor
 from sclip_lightning.cli import main
 from sclip_lightning.commands.predict import find_vocabulary
 from sclip_lightning.data import VOC21
-from sclip_lightning.upsampling import load_loftup
+from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from sclip_lightning.vocabulary import Vocabulary
 from tests.fake_data import draw_labels, write_image
 

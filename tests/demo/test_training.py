@@ -6,7 +6,7 @@ from sclip_lightning.demo import train, train_clip, train_loftup
 from sclip_lightning.demo.captions import SYNONYMS
 from sclip_lightning.demo.scenes import draw_scene
 from sclip_lightning.towers.checkpoints import load_clip
-from sclip_lightning.upsampling import load_loftup
+from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 
 
 def test_training_is_seeded_learns_and_saves_what_the_loaders_read(tmp_path, monkeypatch):

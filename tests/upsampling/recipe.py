@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import torch
 
-from sclip_lightning.upsampling import LoftUp
+from sclip_lightning.upsampling.networks.loftup import LoftUpNetwork
 
 
 def recipe(shapes, seed):
@@ -34,7 +34,7 @@ def recipe(shapes, seed):
 
 def random_loftup(dim, seed=1234, **sizes):
     """A network with the recipe's weights."""
-    network = LoftUp(dim, **sizes).requires_grad_(False)
+    network = LoftUpNetwork(dim, **sizes).requires_grad_(False)
     network.load_state_dict(recipe([(key, value.shape) for key, value in network.state_dict().items()], seed))
     return network
 

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from sclip_lightning.decoding.feedback import SemanticFeedback
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.upsampling import LogitUpsampler, load_loftup
+from sclip_lightning.upsampling import LoftUp
+from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from sclip_lightning.windows.grid import window_grid
 from sclip_lightning.windows.merge import MergedLogits
 from tests.builders import build_segmentor, build_tower, patch_logits, value_tokens
@@ -31,9 +32,11 @@ def segmentor(example):
     network = load_loftup(None, dim=64)
 
     def build(attention="sclip", feedback=None, **options):
-        upsampler = LogitUpsampler(network, **options) if options else None
+        steps = [LoftUp(**options)] if options else []
         names = (example.queries, example.classes)
-        return build_segmentor(example.model, *names, attention, sfr=feedback, upsampler=upsampler)
+        return build_segmentor(
+            example.model, *names, attention, sfr=feedback, steps=steps, networks={"loftup": network}
+        )
 
     return build
 
@@ -49,8 +52,8 @@ def test_radius_zero_repeats_every_patch(segmentor, image):
     grid = window_grid(230, 250, 224, 112)
     windows = torch.cat([image[..., y : y + 224, x : x + 224] for y in grid.tops for x in grid.lefts])
     logits = patch_logits(plain, windows)
-    repeated = logits.mT.unflatten(2, (14, 14)).repeat_interleave(3, 2).repeat_interleave(3, 3).flatten(2).mT
-    expected = MergedLogits(repeated, grid, (42, 42), (90, 100)).full()
+    repeated = logits.unflatten(1, (14, 14)).repeat_interleave(3, 1).repeat_interleave(3, 2)
+    expected = MergedLogits(repeated, grid, (90, 100)).full()
     actual = segmentor(scale=3, radius=0).logits(image, (90, 100))[0]
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sclip_lightning.upsampling import affinity_logits, direct_logits
+from sclip_lightning.upsampling.loftup import affinity_logits, direct_logits
 
 
 @pytest.fixture

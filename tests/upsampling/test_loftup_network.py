@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sclip_lightning.upsampling import LoftUp
+from sclip_lightning.upsampling.networks.loftup import LoftUpNetwork
 from sclip_lightning.upsampling.networks.winograd import Conv3x3
 from tests.golden import Recording
 from tests.upsampling.recipe import recorded_loftup
@@ -52,7 +52,7 @@ def test_large_goldens(name):
 
 @GOLDEN.each("real_key_shapes")
 def test_published_names_and_shapes():
-    state = LoftUp(GOLDEN.json("cfg")["real"]["dim"]).state_dict()
+    state = LoftUpNetwork(GOLDEN.json("cfg")["real"]["dim"]).state_dict()
     assert [[key, list(value.shape)] for key, value in state.items()] == GOLDEN.json("real_key_shapes")
 
 

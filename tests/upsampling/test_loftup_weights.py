@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import save_file
 
 from sclip_lightning.errors import CheckpointError
-from sclip_lightning.upsampling import HubFile, load_loftup
+from sclip_lightning.upsampling.networks.loftup_weights import HubFile, load_loftup
 
 
 @pytest.fixture
