@@ -138,6 +138,14 @@ def scene_of(windows: Tensor, texts: Texts, networks: dict[str, Any]) -> Scene:
     return Scene(image, grid.image_size, Windows(image, grid, count), texts, networks)
 
 
+def guide(rgb: Tensor | None = None, pixels: Tensor | None = None, regions: Tensor | None = None) -> Scene:
+    """A scene for steps on maps, which look at nothing but the image and its segments."""
+    pixels = torch.zeros(3, 16, 16) if pixels is None else pixels
+    grid = WindowGrid((pixels.shape[1], pixels.shape[2]), (pixels.shape[1], pixels.shape[2]), (0,), (0,))
+    texts = Texts(torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64))
+    return Scene(pixels, grid.image_size, Windows(pixels, grid, 1), texts, rgb=rgb, regions=regions)
+
+
 @torch.no_grad()
 def decoded(tower: DenseTower, windows: Tensor, texts: Texts | None = None, **changes: Any) -> Tokens:
     """What a tower's decoder, with some of its fields changed, makes of windows."""

@@ -23,6 +23,7 @@ from sclip_lightning.windows import (
     compare_with_texts,
     window_grid,
 )
+from sclip_lightning.windows.steps import check_order
 
 __all__ = ["Segmentation", "SlidingWindowSegmentor"]
 
@@ -70,7 +71,8 @@ class SlidingWindowSegmentor(nn.Module):
             probabilities, then those of labels.
 
     Raises:
-        ConfigError: The stride is greater than the crop, or no window may pass at a time.
+        ConfigError: The stride is greater than the crop, no window may pass at a time, or steps on maps are in an order
+            that cannot be.
     """
 
     queries: Tensor
@@ -91,6 +93,7 @@ class SlidingWindowSegmentor(nn.Module):
     ) -> None:
         super().__init__()
         check_sliding_window(crop, stride)
+        check_order(map_steps)
         if window_batch_size < 1:
             msg = f"--model.window_batch_size is {window_batch_size}; at least one window must pass at a time."
             raise ConfigError(msg)

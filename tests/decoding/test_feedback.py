@@ -80,7 +80,7 @@ def test_windows_at_once_equal_one_by_one(example):
     torch.manual_seed(0)
     windows = torch.cat([example.image[..., :96, :112], example.image[..., 100:196, 200:312]])
     logits = torch.randn(2, 42, 8) * 0.02 + 0.2
-    feedback = SemanticFeedback(1.8, 0.7, 0.25)
+    feedback = SemanticFeedback(1.8, 0.7, 0.25, 40.0)
     together = feedback.bias(logits, windows, (6, 7), (16, 16))
     alone = [feedback.bias(logits[i : i + 1], windows[i : i + 1], (6, 7), (16, 16)) for i in range(2)]
     assert together.shape == (2, 1, 43, 43)

@@ -22,7 +22,7 @@ from tests.recordings import RESCLIP, resclip, resclip_box, resclip_sampled, res
 from tests.tiny_clip import TINY, build
 
 FEATURES, LOGITS = 5e-5, 5e-6
-RCS, SFR = ResidualAttention(2.0, 0.4), SemanticFeedback(1.8, 0.7, 0.25)
+RCS, SFR = ResidualAttention(2.0, 0.4), SemanticFeedback(1.8, 0.7, 0.25, 40.0)
 #: Of the recorded predictions; the recording's README has it, the file does not.
 PROB_THRESHOLD = 0.3
 #: Of the recorded probabilities; PAMR divides by local deviations, so nearly flat areas amplify rounding.
@@ -183,7 +183,7 @@ def test_each_switch_changes_the_output(example, build_example, attention):
 def test_neutral_settings_are_the_base(example, build_example):
     crop = example.image[..., :96, :96]
     base = patch_logits(build_example(rcs=None, sfr=None), crop)
-    neutral = build_example(rcs=ResidualAttention(1.0, 0.0), sfr=SemanticFeedback(1.0, 0.0, 0.25))
+    neutral = build_example(rcs=ResidualAttention(1.0, 0.0), sfr=SemanticFeedback(1.0, 0.0, 0.25, 40.0))
     torch.testing.assert_close(patch_logits(neutral, crop), base, atol=1e-6, rtol=0)
 
 
@@ -205,7 +205,7 @@ def test_residual_attention_equals_its_formula():
 
 def test_shallow_towers_are_refused():
     model = build(TINY | {"vision_cfg": TINY["vision_cfg"] | {"layers": 4}})
-    with pytest.raises(ConfigError, match=r"6 to 9, but this tower has 4.*--model.rcs_layers"):
+    with pytest.raises(ConfigError, match=r"6 to 9, but this tower has 4.*--model.decoder.rcs.first_layer"):
         build_tower(model, rcs=RCS)
     build_tower(model, rcs=ResidualAttention(2.0, 0.4, 2, 3))
 

@@ -13,8 +13,8 @@ CLASSES = torch.tensor([0, 0, 0, 1, 2, 2, 3])
 def merged_logits(seed=0, sharpness=0.06):
     torch.manual_seed(seed)
     grid = window_grid(96, 128, 64, 32)
-    logits = sharpness * torch.randn(len(grid), 16, len(CLASSES))
-    return MergedLogits(logits, grid, (4, 4), (75, 111))
+    logits = sharpness * torch.randn(len(grid), 4, 4, len(CLASSES))
+    return MergedLogits(logits, grid, (75, 111))
 
 
 def published(merged, head):
@@ -67,7 +67,7 @@ def test_large_scales_do_not_overflow():
 
 def test_image_of_background_alone_stays_background():
     grid = window_grid(64, 64, 0, 1)
-    logits = torch.zeros(1, 16, len(CLASSES))
+    logits = torch.zeros(1, 4, 4, len(CLASSES))
     logits[..., 1] = 1
-    merged = MergedLogits(logits, grid, (4, 4), (9, 9))
+    merged = MergedLogits(logits, grid, (9, 9))
     assert (Head(40.0, 0.1, 0.1).labels(merged, CLASSES) == 0).all()

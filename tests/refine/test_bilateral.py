@@ -2,6 +2,7 @@ import torch
 import torch.nn.functional as F
 
 from sclip_lightning.refine.bilateral import Bilateral, bilateral
+from tests.builders import guide
 
 
 def exact(maps, image, sxy, srgb):
@@ -25,7 +26,7 @@ def scene():
 
 def test_it_is_near_the_exact_filter():
     maps, image = scene()
-    filtered = Bilateral(sxy=6, srgb=20)(maps, image)
+    filtered = Bilateral(sxy=6, srgb=20)(maps, guide(image))
     expected = exact(maps, image, 6, 20)
     assert (filtered - expected).abs().mean() < 0.25 * (maps - expected).abs().mean()
 

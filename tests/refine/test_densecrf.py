@@ -9,6 +9,7 @@ from sclip_lightning.refine import densecrf
 from sclip_lightning.refine.bilateral import bilateral
 from sclip_lightning.refine.crf import library_crf
 from sclip_lightning.refine.densecrf import DenseCRF, dense_crf
+from tests.builders import guide
 from tests.golden import Recording
 
 GOLDEN = Recording("densecrf")
@@ -48,7 +49,7 @@ def test_marginals_match_the_recording(case, iterations):
         prune=None,
     )
     image = GOLDEN.tensor(f"{case}_image").permute(2, 0, 1)
-    marginals, expected = crf(GOLDEN.tensor(f"{case}_probs"), image), GOLDEN.tensor(f"{case}_Q{iterations}")
+    marginals, expected = crf(GOLDEN.tensor(f"{case}_probs"), guide(image)), GOLDEN.tensor(f"{case}_Q{iterations}")
     torch.testing.assert_close(marginals, expected, atol=1e-5, rtol=0)
     assert agreement(marginals, expected) == 1
 
@@ -57,7 +58,7 @@ def test_marginals_match_the_recording(case, iterations):
 def test_marginals_match_the_library(classes):
     pytest.importorskip("pydensecrf")
     probabilities, image = blobs(classes, spread=1.0), photo()
-    expected = DenseCRF(backend="pydensecrf")(probabilities, image)
+    expected = DenseCRF(backend="pydensecrf")(probabilities, guide(image))
     torch.testing.assert_close(dense_crf(probabilities, image, prune=None), expected, atol=1e-4, rtol=0)
     assert agreement(dense_crf(probabilities, image), expected) >= 0.999
 
@@ -65,8 +66,8 @@ def test_marginals_match_the_library(classes):
 def test_the_library_takes_widths_per_axis():
     pytest.importorskip("pydensecrf")
     settings = {"gaussian_sxy": [2, 4], "bilateral_sxy": (30, 50), "bilateral_srgb": [10, 20, 30]}
-    expected = DenseCRF(backend="pydensecrf", **settings)(blobs(3), photo())
-    torch.testing.assert_close(DenseCRF(**settings)(blobs(3), photo()), expected, atol=1e-4, rtol=0)
+    expected = DenseCRF(backend="pydensecrf", **settings)(blobs(3), guide(photo()))
+    torch.testing.assert_close(DenseCRF(**settings)(blobs(3), guide(photo())), expected, atol=1e-4, rtol=0)
 
 
 def test_lumping_keeps_labels_and_sums():
@@ -156,7 +157,7 @@ def test_a_missing_library_is_an_error_that_helps():
 def test_a_missing_library_falls_back_where_it_may():
     with pytest.warns(UserWarning, match="bilateral") as warned:
         crf = DenseCRF(backend="pydensecrf", fallback="bilateral")
-        results = [crf(blobs(3), photo()) for _ in range(2)]
+        results = [crf(blobs(3), guide(photo())) for _ in range(2)]
     assert len(warned) == 1
     assert crf.ran == "bilateral"
     torch.testing.assert_close(results[1], bilateral(blobs(3), photo()))

@@ -7,7 +7,7 @@ from sclip_lightning.errors import ConfigError
 from sclip_lightning.refine import PAMR, Bilateral, DenseCRF
 from sclip_lightning.refine.densecrf import dense_crf
 from sclip_lightning.refine.pamr import pamr
-from tests.builders import build_head, build_segmentor
+from tests.builders import build_head, build_segmentor, guide
 from tests.recordings import SCLIP, sclip
 
 SIZE = (60, 80)
@@ -47,9 +47,9 @@ def test_refiners_run_in_order_each_on_its_maps(build, image, rgb):
     segmentor = build(PAMR(2, (1,)), crf, Bilateral())
     plain = build()
     logits = plain.logits(image, SIZE)
-    guide = torch.nn.functional.interpolate(image, SIZE, mode="bilinear")
-    maps = plain.head.probabilities(pamr(logits, guide, 2, (1,))[0], plain.query_classes)
-    expected = Bilateral()(dense_crf(maps, rgb[0], iterations=3), rgb[0])
+    pixels = torch.nn.functional.interpolate(image, SIZE, mode="bilinear")
+    maps = plain.head.probabilities(pamr(logits, pixels, 2, (1,))[0], plain.query_classes)
+    expected = Bilateral()(dense_crf(maps, rgb[0], iterations=3), guide(rgb[0]))
     probabilities = segmentor.probabilities(image, SIZE, rgb)[0]
     torch.testing.assert_close(probabilities, expected)
     assert torch.equal(segmentor.predict(image, SIZE, rgb)[0], expected.argmax(dim=0))
@@ -68,7 +68,7 @@ def test_logits_come_before_probabilities(build):
 
 def test_the_image_must_be_given(build, image):
     build(PAMR()).predict(image, SIZE)
-    with pytest.raises(ValueError, match="rgb"):
+    with pytest.raises(ConfigError, match="rgb"):
         build(DenseCRF()).predict(image, SIZE)
 
 

@@ -8,27 +8,18 @@ from sclip_lightning.errors import ConfigError
 from sclip_lightning.refine import LPOSS
 from sclip_lightning.refine.graph import patch_graph
 from sclip_lightning.windows import Scene, Sheet, Texts, Tokens, WindowGrid, Windows, window_grid
-from tests.refine.recordings import cases, load
+from tests.golden import Recording
 
-GOLDEN, META = load("lposs")
+GOLDEN = Recording("lposs")
 
 
 def step_of(case):
     """LPOSS with a recording's numbers; None where distances were squared, which it does not do."""
-    meta = META.get(case) or META[f"{case}/lposs"]
+    meta = GOLDEN.json().get(case) or GOLDEN.json()[f"{case}/lposs"]
     numbers = meta["hp"]
     if numbers["pix_dist_pow"] != 1:
         return None
     return LPOSS(k=meta["k"], **{name: numbers[name] for name in ("gamma", "sigma", "alpha")})
-
-
-#: Those on the image whose features are in the recording.
-CASES = [
-    case
-    for case in cases(GOLDEN, "patch_propagated")
-    if (case == "small" or case.startswith("variant/")) and step_of(case) is not None
-]
-assert CASES, "the recording has no case on the small image"
 
 
 def assert_near(actual, expected, tolerance=1e-5):
@@ -47,38 +38,48 @@ def sheet_of(logits, values, grid):
 
 def recorded_image():
     """The small image's windows, its values in them and its cosines."""
-    boxes = torch.from_numpy(GOLDEN["small/window_boxes_y1y2x1x2"]).tolist()
+    boxes = GOLDEN.tensor("small/window_boxes_y1y2x1x2").tolist()
     tops, lefts = sorted({top for top, *_ in boxes}), sorted({left for _, _, left, _ in boxes})
     (top, bottom, left, right), last = boxes[0], boxes[-1]
     assert [(box[0], box[2]) for box in boxes] == [(y, x) for y in tops for x in lefts]
     grid = WindowGrid((last[1], last[3]), (bottom - top, right - left), tuple(tops), tuple(lefts))
     shape = (len(boxes), *GOLDEN["small/grid"].flatten().tolist(), -1)
-    logits, values = (torch.from_numpy(GOLDEN[f"small/{key}"]) for key in ("patch_cosines", "vfm_features"))
+    logits, values = (GOLDEN.tensor(f"small/{key}") for key in ("patch_cosines", "vfm_features"))
     return logits.reshape(shape), values.reshape(shape), grid
 
 
-@pytest.mark.golden
-@pytest.mark.parametrize("case", CASES)
-def test_the_authors_logits(case):
+@GOLDEN.each("small/patch_propagated")
+def test_the_authors_logits():
+    assert_the_authors_logits("small")
+
+
+@GOLDEN.each("variant/{variant}/patch_propagated")
+def test_the_authors_logits_with_other_numbers(variant):
+    if step_of(f"variant/{variant}") is None:
+        pytest.skip("squared distances are not offered")
+    assert_the_authors_logits(f"variant/{variant}")
+
+
+def assert_the_authors_logits(case):
     logits, values, grid = recorded_image()
     step = step_of(case)
     propagated = step(sheet_of(logits, values, grid), scene_of(grid))
     assert propagated.logits.shape == logits.shape
-    expected = (1 - step.alpha) * torch.from_numpy(GOLDEN[f"{case}/patch_propagated"]).double()
+    expected = (1 - step.alpha) * GOLDEN.tensor(f"{case}/patch_propagated").double()
     assert_near(propagated.logits.flatten(0, 2), expected)
 
 
 @pytest.mark.golden
 def test_defaults_are_the_published_numbers():
     # The recording's large image was made with the published constants.
-    numbers = META["big/lposs"]["hp"]
+    numbers = GOLDEN.json()["big/lposs"]["hp"]
     assert {name: numbers[name] for name in ("k", "gamma", "sigma", "alpha")} == {
         "k": LPOSS().k,
         "gamma": LPOSS().gamma,
         "sigma": LPOSS().sigma,
         "alpha": LPOSS().alpha,
     }
-    assert max(META["big/lposs"]["cg_steps"]) == LPOSS().steps
+    assert max(GOLDEN.json()["big/lposs"]["cg_steps"]) == LPOSS().steps
 
 
 def by_dense_algebra(step, logits, values, grid, cell):

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from sclip_lightning.refine.pamr import PAMR, pamr, pamr_weights
-from tests.builders import build_segmentor
+from tests.builders import build_segmentor, guide
 from tests.recordings import RESCLIP, SCLIP, sclip
 
 
@@ -32,7 +32,7 @@ def plain(logits, image, iterations, dilations):
 
 def refined(logits, image):
     """PAMR as SCLIP's recording has it, on logits [Q, H, W] with the normalised image [3, h, w]."""
-    return PAMR()(logits, image)
+    return PAMR()(logits, guide(pixels=image))
 
 
 @RESCLIP.each("unit/pamr/out_steps{steps}_dil{dilations}")

@@ -7,14 +7,14 @@ from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.refine import RegionVote
 from sclip_lightning.refine.region_vote import region_vote
 from sclip_lightning.windows import Scene, Texts, Windows, window_grid
-from tests.refine.recordings import cases, load
+from tests.golden import Recording
 
-GOLDEN, _ = load("regionvote")
+GOLDEN = Recording("regionvote")
 
 
 def recorded(case):
     """Labels before and after, segments, all int64, and the number of classes."""
-    maps = (torch.from_numpy(GOLDEN[f"{case}/{key}"]).long() for key in ("labels_before", "labels", "segments"))
+    maps = (GOLDEN.tensor(f"{case}/{key}").long() for key in ("labels_before", "labels", "segments"))
     return *maps, int(GOLDEN[f"{case}/query_idx"].max()) + 1
 
 
@@ -38,11 +38,7 @@ def by_loop(labels, segments, classes, unassigned):
     return voted
 
 
-CASES = cases(GOLDEN, "labels_before", "labels", "segments", "query_idx")
-
-
-@pytest.mark.golden
-@pytest.mark.parametrize("case", CASES)
+@GOLDEN.each("{case}/labels_before")
 def test_the_authors_labels(case):
     before, after, segments, classes = recorded(case)
     assert torch.equal(region_vote(before, segments, classes), after)
@@ -55,7 +51,7 @@ def test_the_authors_labels(case):
 @pytest.mark.golden
 def test_recordings_have_what_is_hard():
     changed, tied, large, full = 0, 0, 0, 0
-    for case in CASES:
+    for case in [match["case"] for match in GOLDEN.matches("{case}/labels_before")]:
         before, after, segments, classes = recorded(case)
         changed += int((before != after).sum())
         large += int(segments.max() > 65535)

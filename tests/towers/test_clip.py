@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from open_clip.transformer import VisionTransformer
 from torch import nn
 
-from sclip_lightning.decoding.attention import attend, gaussian_window
+from sclip_lightning.decoding.attention import NeighbourAttention, attention_of, gaussian_window
 from sclip_lightning.errors import CheckpointError
-from sclip_lightning.towers.clip import VisionTower, resize_position_embedding
+from sclip_lightning.towers.clip import ClipTower, resize_position_embedding
 from tests.builders import build_tower, tokens
 from tests.recordings import RESCLIP, SCLIP, resclip, sclip
 
@@ -58,16 +58,16 @@ def test_vanilla_class_token_is_clips_image_embedding(example):
 def test_attention_equals_its_formula(attention):
     torch.manual_seed(0)
     q, k, v = torch.randn(3, 2, 2, 13, 8)
-    window = gaussian_window(3, 4, std=2.0) if attention == "naclip" else None
+    chosen = NeighbourAttention(2.0) if attention == "naclip" else attention_of(attention)
     scale = 8**-0.5
     qq, kk, qk = (scale * a @ b.transpose(-1, -2) for a, b in ((q, q), (k, k), (q, k)))
     maps = {
         "vanilla": qk.softmax(-1),
         "sclip": qq.softmax(-1) + kk.softmax(-1),
         "clearclip": qq.softmax(-1),
-        "naclip": (kk + (0 if window is None else window)).softmax(-1),
+        "naclip": (kk + gaussian_window(3, 4, std=2.0)).softmax(-1),
     }
-    torch.testing.assert_close(attend(attention, q, k, v, window), maps[attention] @ v)
+    torch.testing.assert_close(chosen(q, k, v, (3, 4)), maps[attention] @ v)
 
 
 @pytest.mark.parametrize(("rows", "columns", "std"), [(14, 14, 5.0), (3, 5, 1.0)])
@@ -132,6 +132,6 @@ def test_residual_stream_keeps_float32_under_autocast(example):
 def test_towers_of_another_kind_are_refused():
     pooling = VisionTransformer(64, 16, 32, 1, 2, 4.0, attentional_pool=True, attn_pooler_heads=2, output_dim=16)
     with pytest.raises(CheckpointError, match="attentional pooling"):
-        VisionTower(pooling)
+        ClipTower(pooling)
     with pytest.raises(CheckpointError, match="plain CLIP ViT"):
-        VisionTower(nn.Linear(2, 2))
+        ClipTower(nn.Linear(2, 2))

@@ -24,7 +24,7 @@ def test_bank_matches_the_recording():
     synonyms = [line.split(", ") for line in RESCLIP["text/class_lines"].tolist()]
     bank = build_text_bank(loaded(resclip().model), synonyms)
     torch.testing.assert_close(bank.queries, RESCLIP.tensor("text/features"), atol=1e-6, rtol=0)
-    assert bank.query_classes.tolist() == RESCLIP["text/query_idx"].tolist()
+    assert bank.classes.tolist() == RESCLIP["text/query_idx"].tolist()
 
 
 @RESCLIP.each("text/raw_prompt_features")
@@ -64,7 +64,7 @@ def test_bank_is_cached_by_weights_names_and_templates(tiny_clip, tmp_path, monk
     again = build_text_bank(clip, [["cat"], ["dog", "puppy"]], ["a {}"], cache=tmp_path)
     assert torch.equal(first.queries, again.queries)
     regrouped = build_text_bank(clip, [["cat", "dog"], ["puppy"]], ["a {}"], cache=tmp_path)
-    assert regrouped.query_classes.tolist() == [0, 0, 1]
+    assert regrouped.classes.tolist() == [0, 0, 1]
     monkeypatch.undo()
     for names, templates in (([["cat"], ["dog"]], ["a {}"]), ([["cat"], ["dog", "puppy"]], ["the {}"])):
         build_text_bank(clip, names, templates, cache=tmp_path)

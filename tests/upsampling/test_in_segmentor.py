@@ -4,8 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from sclip_lightning.decoding import LastBlock
 from sclip_lightning.decoding.feedback import SemanticFeedback
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.upsampling import LoftUp
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from sclip_lightning.windows.grid import window_grid
@@ -77,15 +79,16 @@ def test_affinity_stays_within_the_patches_logits(segmentor, image):
 
 
 def test_works_over_resclip(segmentor, image):
-    sfr = SemanticFeedback(1.8, 0.7, 0.25)
+    sfr = SemanticFeedback(1.8, 0.7, 0.25, 40.0)
     with_feedback = segmentor("naclip", sfr, scale=2).logits(image, (60, 70))
     assert with_feedback.isfinite().all()
     assert (with_feedback - segmentor("naclip", scale=2).logits(image, (60, 70))).abs().max() > 1e-4
 
 
-def test_direct_mode_refuses_parts_that_would_change_nothing(segmentor):
-    with pytest.raises(ConfigError, match="direct mode"):
-        segmentor("naclip", SemanticFeedback(1.8, 0.7, 0.25), mode="direct")
+def test_direct_mode_refuses_parts_that_would_change_nothing():
+    with pytest.raises(ConfigError, match=r"SemanticFeedback could change nothing"):
+        SegmentorOptions(decoder=LastBlock("naclip", sfr=True), upsampler=LoftUp(mode="direct"))
+    SegmentorOptions(decoder=LastBlock("naclip", sfr=True), upsampler=LoftUp(mode="affinity"))
 
 
 def test_remainder_pixels_guide_nothing(segmentor, image):
@@ -98,7 +101,7 @@ def test_remainder_pixels_guide_nothing(segmentor, image):
 
 def test_the_finest_grid_is_the_pixels(segmentor, image):
     assert patch_logits(segmentor(scale=16), image[..., :32, :48]).shape[1] == 32 * 48
-    with pytest.raises(ConfigError, match=r"--model\.loftup_scale"):
+    with pytest.raises(ConfigError, match=r"--model\.upsampler\.scale"):
         segmentor(scale=17)
 
 

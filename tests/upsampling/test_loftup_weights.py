@@ -126,4 +126,4 @@ def test_no_network(monkeypatch):
         load_loftup()
     assert "https://huggingface.co/haiwen/loftup-clip/resolve/main/pytorch_model.bin" in str(error.value)
     assert "no route to host" in str(error.value)
-    assert "--model.loftup_weights" in str(error.value)
+    assert "--model.upsampler.weights" in str(error.value)

@@ -9,7 +9,7 @@ from sclip_lightning.windows.grid import window_grid
 from sclip_lightning.windows.merge import MergedLogits, bilinear_operator, merge_operators
 
 
-def plain_loop(logits, grid, cells, output_size):
+def plain_loop(logits, grid, output_size):
     """Resize each window's logits, add, count, divide, resize; in float64, where interpolate knows its positions."""
     queries = logits.shape[-1]
     logits = logits.double()
@@ -18,7 +18,7 @@ def plain_loop(logits, grid, cells, output_size):
     windows = iter(logits)
     for y in grid.tops:
         for x in grid.lefts:
-            window = next(windows).T.reshape(1, queries, *cells)
+            window = next(windows).permute(2, 0, 1)[None]
             canvas[..., y : y + height, x : x + width] += F.interpolate(window, (height, width), mode="bilinear")
             count[..., y : y + height, x : x + width] += 1
     return F.interpolate(canvas / count, output_size, mode="bilinear")[0].float()
@@ -41,17 +41,17 @@ def test_equals_the_plain_loop(size, crop, stride, output_size):
     grid = window_grid(*size, crop, stride)
     cells = (max(grid.window_size[0] // 16, 1), max(grid.window_size[1] // 16, 1))
     torch.manual_seed(0)
-    logits = torch.randn(len(grid), cells[0] * cells[1], 5)
-    merged = MergedLogits(logits, grid, cells, output_size).full()
-    torch.testing.assert_close(merged, plain_loop(logits, grid, cells, output_size), atol=1e-5, rtol=0)
+    logits = torch.randn(len(grid), *cells, 5)
+    merged = MergedLogits(logits, grid, output_size).full()
+    torch.testing.assert_close(merged, plain_loop(logits, grid, output_size), atol=1e-5, rtol=0)
 
 
 def test_blocks_do_not_depend_on_their_size(monkeypatch):
     grid = window_grid(336, 448, 224, 112)
-    logits = torch.randn(len(grid), 14 * 14, 3)
-    whole = MergedLogits(logits, grid, (14, 14), (120, 160)).full()
+    logits = torch.randn(len(grid), 14, 14, 3)
+    whole = MergedLogits(logits, grid, (120, 160)).full()
     monkeypatch.setattr(merge, "CPU_BLOCK", 3 * 160 * 7)
-    merged = MergedLogits(logits, grid, (14, 14), (120, 160))
+    merged = MergedLogits(logits, grid, (120, 160))
     rows = [rows for rows, _ in merged]
     assert [r.start for r in rows] == list(range(0, 120, 7))
     assert rows[-1].stop == 120
@@ -61,7 +61,7 @@ def test_blocks_do_not_depend_on_their_size(monkeypatch):
 def test_a_row_wider_than_a_block_still_comes(monkeypatch):
     monkeypatch.setattr(merge, "CPU_BLOCK", 1)
     grid = window_grid(64, 64, 0, 1)
-    assert MergedLogits(torch.randn(1, 16, 2), grid, (4, 4), (5, 6)).full().shape == (2, 5, 6)
+    assert MergedLogits(torch.randn(1, 4, 4, 2), grid, (5, 6)).full().shape == (2, 5, 6)
 
 
 @pytest.mark.parametrize(("source", "target"), [(14, 224), (14, 14), (1, 9), (448, 375), (30, 7), (597, 640)])

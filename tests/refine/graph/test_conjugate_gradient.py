@@ -2,21 +2,24 @@ import pytest
 import torch
 
 from sclip_lightning.refine.graph.conjugate_gradient import conjugate_gradient
-from tests.refine.recordings import load
+from tests.golden import Recording
 
-GOLDEN, META = load("lposs")
-CASE = META["unit/graph"]
-#: Key of a recording with another alpha, in hundredths: alpha30.
-OTHER_ALPHAS = {
-    key.rpartition("_")[2]: int(key.rpartition("alpha")[2]) / 100
-    for key in GOLDEN
-    if key.startswith("unit/graph/propagated_alpha")
-}
-assert OTHER_ALPHAS, "the recording has no unit/graph/propagated_alpha.."
+GOLDEN = Recording("lposs")
+
+
+def case():
+    return GOLDEN.json()["unit/graph"]
+
+
+def other_alphas():
+    """By the key of a recording with another alpha, in hundredths: alpha30."""
+    found = [match["percent"] for match in GOLDEN.matches("unit/graph/propagated_alpha{percent}")]
+    assert found, "the recording has no unit/graph/propagated_alpha.."
+    return {f"alpha{percent}": int(percent) / 100 for percent in found}
 
 
 def recorded(key, dtype=torch.float64):
-    return torch.from_numpy(GOLDEN[f"unit/graph/{key}"]).to(dtype)
+    return GOLDEN.tensor(f"unit/graph/{key}").to(dtype)
 
 
 def solve(steps, alpha, dtype=torch.float64, columns=slice(None)):
@@ -33,30 +36,30 @@ def assert_near(actual, expected, tolerance=1e-5):
 @pytest.mark.golden
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_authors_iteration(dtype):
-    others = [i for i in range(recorded("logits").shape[1]) if i != CASE["zero_column"]]
-    assert_near(solve(10, CASE["alpha"], dtype), recorded("propagated"))
-    for key, alpha in OTHER_ALPHAS.items():
+    others = [i for i in range(recorded("logits").shape[1]) if i != case()["zero_column"]]
+    assert_near(solve(10, case()["alpha"], dtype), recorded("propagated"))
+    for key, alpha in other_alphas().items():
         assert_near(solve(10, alpha, dtype), recorded(f"propagated_{key}"))
     counts = recorded("steps_counts").int().tolist()
     assert len(counts) > 1
     for count, expected in zip(counts, recorded("steps"), strict=True):
-        assert_near(solve(count, CASE["alpha"], dtype, others), expected)
-    assert solve(10, CASE["alpha"], dtype).dtype == dtype
+        assert_near(solve(count, case()["alpha"], dtype, others), expected)
+    assert solve(10, case()["alpha"], dtype).dtype == dtype
 
 
 @pytest.mark.golden
 def test_a_column_of_zeros_gives_zeros():
-    assert not recorded("logits")[:, CASE["zero_column"]].any()
+    assert not recorded("logits")[:, case()["zero_column"]].any()
     for steps in (1, 10, 200):
-        solved = solve(steps, CASE["alpha"])
-        assert not solved[:, CASE["zero_column"]].any()
+        solved = solve(steps, case()["alpha"])
+        assert not solved[:, case()["zero_column"]].any()
         assert solved.isfinite().all()
 
 
 @pytest.mark.golden
 def test_columns_stop_each_at_its_own_step():
-    for key, alpha in OTHER_ALPHAS.items():
-        stops = CASE[f"cg_steps_{key}"]
+    for key, alpha in other_alphas().items():
+        stops = case()[f"cg_steps_{key}"]
         assert any(0 < stop < 10 for stop in stops)
         full = solve(10, alpha)
         for column, stop in enumerate(stops):
@@ -67,7 +70,7 @@ def test_columns_stop_each_at_its_own_step():
 
 @pytest.mark.golden
 def test_enough_steps_solve_it():
-    assert_near(solve(1000, CASE["alpha"]), recorded("exact"))
+    assert_near(solve(1000, case()["alpha"]), recorded("exact"))
     # ... and ten do not: the number of steps is a part of the method.
     assert (recorded("propagated") - recorded("exact")).abs().max() > 1e-5 * recorded("exact").abs().max()
 

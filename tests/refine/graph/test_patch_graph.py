@@ -5,13 +5,13 @@ import torch.nn.functional as F
 from sclip_lightning.refine.graph import patch_graph as module
 from sclip_lightning.refine.graph.patch_graph import cell_centres, nearest_neighbours, patch_graph
 from sclip_lightning.windows import window_grid
-from tests.refine.recordings import load
+from tests.golden import Recording
 
-GOLDEN, META = load("lposs")
+GOLDEN = Recording("lposs")
 
 
 def recorded(key):
-    return torch.from_numpy(GOLDEN[key])
+    return GOLDEN.tensor(key)
 
 
 def centres_of_boxes(boxes, grids, patch):
@@ -26,16 +26,16 @@ def centres_of_boxes(boxes, grids, patch):
 
 
 def unit_graph():
-    case = META["unit/graph"]
+    case = GOLDEN.json()["unit/graph"]
     boxes, grids = recorded("unit/graph/window_boxes_y1y2x1x2"), recorded("unit/graph/grid")
     centres = centres_of_boxes(boxes, grids, case["patch"])
     return patch_graph(recorded("unit/graph/features"), centres, case["k"], case["gamma"], case["sigma"])
 
 
 def small_graph():
-    case = META["small/lposs"]["hp"]
+    case = GOLDEN.json()["small/lposs"]["hp"]
     boxes = recorded("small/window_boxes_y1y2x1x2")
-    patch = META["_made"]["clip"]["patch"]
+    patch = GOLDEN.json()["_made"]["clip"]["patch"]
     centres = centres_of_boxes(boxes, recorded("small/grid").expand(len(boxes), 2), patch)
     return patch_graph(recorded("small/vfm_features"), centres, case["k"], case["gamma"], case["sigma"])
 
@@ -68,7 +68,7 @@ def test_the_authors_graph_of_an_image():
 
 @pytest.mark.golden
 def test_a_patch_without_positive_neighbours_has_no_edges():
-    node = META["unit/graph"]["isolated_node"]
+    node = GOLDEN.json()["unit/graph"]["isolated_node"]
     assert not dense(unit_graph())[node].any()
     assert dense(unit_graph().normalised()).isfinite().all()
 
