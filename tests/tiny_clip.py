@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,12 +28,12 @@ def build(config: dict) -> CLIP:
     return CLIP(config["embed_dim"], vision, text, quick_gelu=config["quick_gelu"]).eval()
 
 
-def write_tiny_clip(folder: Path, seed: int = 0) -> str:
+def write_tiny_clip(folder: Path, seed: int = 0, config: dict[str, Any] = TINY) -> str:
     """Write a tiny CLIP with seeded weights; returns the name that ``--model.architecture`` takes."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY, "preprocess_cfg": {}}))
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
     torch.manual_seed(seed)
-    torch.save(build(TINY).state_dict(), folder / "open_clip_pytorch_model.bin")
+    torch.save(build(config).state_dict(), folder / "open_clip_pytorch_model.bin")
     return f"local-dir:{folder}"
 
 

@@ -23,7 +23,7 @@ from sclip_lightning.data.reading.transforms import MEAN, STD
 from sclip_lightning.demo.captions import write_caption
 from sclip_lightning.demo.scenes import Region, Scene, draw_scene
 
-__all__ = ["CONFIG", "VIEW", "draw_scenes", "normalised", "train_clip"]
+__all__ = ["CONFIG", "VIEW", "draw_scenes", "encode_image", "normalised", "train_clip", "visible"]
 
 #: The demo's model, in open_clip's terms: a ViT of 6 blocks on 8 x 8 patches of 8 pixels, 1.2 M parameters, and a text
 #: tower of 2 blocks whose token table (3.2 M) is most of the file.
@@ -84,7 +84,7 @@ def cut_view(rng: np.random.Generator, scene: Scene) -> View:
     )
     if rng.random() < 0.5:
         image = image[:, ::-1]
-    return View(np.asarray(image, np.uint8), write_caption(rng, _visible(scene, box)))
+    return View(np.asarray(image, np.uint8), write_caption(rng, visible(scene, box)))
 
 
 def _around_object(rng: np.random.Generator, scene: Scene) -> tuple[slice, slice] | None:
@@ -103,7 +103,7 @@ def _around_object(rng: np.random.Generator, scene: Scene) -> tuple[slice, slice
     return slice(corner[0], corner[0] + side), slice(corner[1], corner[1] + side)
 
 
-def _visible(scene: Scene, box: tuple[slice, slice]) -> list[Region]:
+def visible(scene: Scene, box: tuple[slice, slice]) -> list[Region]:
     """Regions that fill a twentieth of the view, or show a third of an object that fills a fiftieth."""
     count = len(scene.regions)
     inside = np.bincount(scene.layout[box].ravel(), minlength=count)
@@ -157,7 +157,7 @@ def train_clip(scenes: list[Scene], steps: int, seed: int = 0) -> nn.Module:
         tokens = tokenizer(captions)
         seen[tokens] = True
         masked = step % 10 < 10 * LAST_BLOCK_ONLY
-        image_features = F.normalize(_encode_image(model.visual, images, masked), dim=-1)
+        image_features = F.normalize(encode_image(model.visual, images, masked), dim=-1)
         text_features = model.encode_text(tokens, normalize=True)
         logits = model.logit_scale.exp() * image_features @ text_features.T
         target = torch.arange(len(logits))
@@ -174,7 +174,7 @@ def train_clip(scenes: list[Scene], steps: int, seed: int = 0) -> nn.Module:
     return model.eval()
 
 
-def _encode_image(visual: Any, images: Tensor, masked: bool) -> Tensor:
+def encode_image(visual: Any, images: Tensor, masked: bool) -> Tensor:
     """Embeddings [B, D]; ``masked`` hides the patches from the class token in all blocks but the last."""
     x = visual._embeds(images)
     mask = torch.zeros(x.shape[1], x.shape[1])

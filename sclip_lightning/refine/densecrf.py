@@ -22,7 +22,7 @@ from sclip_lightning.refine.crf.library_crf import MISSING, is_installed, librar
 from sclip_lightning.refine.crf.permutohedral import PermutohedralLattice
 from sclip_lightning.windows import MapStep, Scene
 
-__all__ = ["DenseCRF", "dense_crf"]
+__all__ = ["DenseCRF", "contenders", "dense_crf", "gaussian_lattice"]
 
 #: Probabilities are clipped to this from below, so that their logarithms are finite.
 SMALLEST = 1e-5
@@ -136,13 +136,13 @@ def dense_crf(
     """
     classes, height, width = probabilities.shape
     sxy = tuple(gaussian_sxy) if isinstance(gaussian_sxy, Sequence) else gaussian_sxy
-    smoothness = _gaussian_lattice(height, width, sxy, probabilities.device)
+    smoothness = gaussian_lattice(height, width, sxy, probabilities.device)
     appearance = PermutohedralLattice(image_features(image, bilateral_sxy, bilateral_srgb))
     kernels = [(smoothness, gaussian_compat), (appearance, bilateral_compat)]
     blocks = smoothness.blocks
 
     probabilities = probabilities.float().flatten(1)
-    contends = _contenders(probabilities, prune or 0.0, blocks)
+    contends = contenders(probabilities, prune or 0.0, blocks)
     kept, lumped = contends.nonzero().squeeze(1), (~contends).nonzero().squeeze(1)
     # One more for the lumped classes, and up to a multiple of 8, which fills the vector units.
     columns = -(-(len(kept) + min(len(lumped), 1)) // 8) * 8
@@ -168,7 +168,7 @@ def dense_crf(
     return result.unflatten(1, (height, width))
 
 
-def _contenders(probabilities: Tensor, prune: float, blocks: list[slice]) -> Tensor:
+def contenders(probabilities: Tensor, prune: float, blocks: list[slice]) -> Tensor:
     """[C] bool, the classes that can win: somewhere more probable than ``prune`` or a quarter of the best class."""
     contends = torch.zeros(len(probabilities), dtype=torch.bool, device=probabilities.device)
     for block in blocks:
@@ -210,5 +210,6 @@ def _mean_field(
 
 
 @lru_cache(maxsize=8)
-def _gaussian_lattice(height: int, width: int, sxy: Widths, device: torch.device) -> PermutohedralLattice:
+def gaussian_lattice(height: int, width: int, sxy: Widths, device: torch.device) -> PermutohedralLattice:
+    """The lattice of the smoothness kernel, kept per size; arguments as ``pixel_features``."""
     return PermutohedralLattice(pixel_features(height, width, sxy, device))

@@ -41,8 +41,8 @@ def test_views_show_what_their_captions_say():
     names = {name for region in scene.regions for name in SYNONYMS.get(region.name, (region.name,))}
     assert all(any(name in view.caption for name in names) for view in views)
     whole = (slice(0, scene.layout.shape[0]), slice(0, scene.layout.shape[1]))
-    assert set(train_clip._visible(scene, whole)) <= set(scene.regions)
-    absent = train_clip._visible(scene, (slice(0, 4), slice(0, 4)))
+    assert set(train_clip.visible(scene, whole)) <= set(scene.regions)
+    absent = train_clip.visible(scene, (slice(0, 4), slice(0, 4)))
     assert {region.name for region in absent} <= {scene.regions[i].name for i in np.unique(scene.layout[:4, :4])}
 
 
@@ -55,10 +55,10 @@ def test_the_mask_hides_patches_from_the_class_token_until_the_last_block():
     model = open_clip.CLIP(128, vision, text, quick_gelu=True).eval()
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        torch.testing.assert_close(train_clip._encode_image(model.visual, images, False), model.encode_image(images))
-        assert not torch.allclose(train_clip._encode_image(model.visual, images, True), model.encode_image(images))
+        torch.testing.assert_close(train_clip.encode_image(model.visual, images, False), model.encode_image(images))
+        assert not torch.allclose(train_clip.encode_image(model.visual, images, True), model.encode_image(images))
         # Without values in the last block the masked embedding cannot depend on the image.
         last = model.visual.transformer.resblocks[-1].attn
         last.in_proj_weight[256:] = 0
-        masked = train_clip._encode_image(model.visual, images, True)
+        masked = train_clip.encode_image(model.visual, images, True)
     torch.testing.assert_close(masked[0], masked[1])

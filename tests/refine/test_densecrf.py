@@ -72,7 +72,7 @@ def test_the_library_takes_widths_per_axis():
 
 def test_lumping_keeps_labels_and_sums():
     probabilities, image = blobs(60, spread=3.0), photo()
-    contends = densecrf._contenders(probabilities.flatten(1), 0.05, [slice(None)])
+    contends = densecrf.contenders(probabilities.flatten(1), 0.05, [slice(None)])
     assert 5 < contends.sum() < 40
     every, lumped = dense_crf(probabilities, image, prune=None), dense_crf(probabilities, image)
     assert agreement(every, lumped) >= 0.999
@@ -83,7 +83,7 @@ def test_lumping_keeps_labels_and_sums():
 def test_classes_that_lead_nowhere_near_prune_still_contend():
     flat = torch.full((100, 12), 0.01)
     flat[3] = 0.012
-    assert densecrf._contenders(flat, 0.05, [slice(None)]).all()
+    assert densecrf.contenders(flat, 0.05, [slice(None)]).all()
 
 
 def test_no_iterations_normalise():
@@ -133,10 +133,10 @@ def test_arguments_are_left_alone():
 
 
 def test_the_smoothness_lattice_is_built_once_per_size():
-    densecrf._gaussian_lattice.cache_clear()
+    densecrf.gaussian_lattice.cache_clear()
     for _ in range(3):
         dense_crf(blobs(2), photo(), gaussian_sxy=[3, 4])
-    assert densecrf._gaussian_lattice.cache_info().misses == 1
+    assert densecrf.gaussian_lattice.cache_info().misses == 1
 
 
 @pytest.fixture

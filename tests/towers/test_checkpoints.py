@@ -4,7 +4,6 @@ import torch
 from safetensors.torch import save_file
 
 from sclip_lightning.errors import CheckpointError
-from sclip_lightning.towers import checkpoints as loading
 from sclip_lightning.towers.checkpoints import load_clip
 from tests.tiny_clip import TINY, build, write_tiny_clip
 
@@ -116,8 +115,9 @@ def test_pickled_code_is_refused(tmp_path, tiny_clip):
 def test_openai_archive_needs_quickgelu(tmp_path, state):
     path = tmp_path / "archive.pt"
     write_torchscript(state, path)
+    plain = write_tiny_clip(tmp_path / "plain", config=TINY | {"quick_gelu": False})
     with pytest.raises(CheckpointError, match="QuickGELU"):
-        loading._fit(build(TINY | {"quick_gelu": False}), loading._read_state_dict(path), path)
+        load_clip(plain, str(path))
 
 
 def test_unknown_names_are_refused():
