@@ -104,15 +104,16 @@ def test_the_class_tokens_share_of_a_window_matches_the_recording(attention, res
     assert_near(sheet.logits[0].flatten(0, 1), expected)
 
 
-@SEGEARTH.each("crop/{attention}_{residual}_resi/logits_{share}sub{step}")
-def test_logits_of_a_window_match_the_recording(attention, residual, share, step):
-    weight, recorded, step = SEGEARTH.json()["slide/segearth"]["lam"], segearth(), int(step)
-    steps = [] if share == "nobias_" else [ClassTokenShare(weight)]
+@SEGEARTH.each("crop/{attention}_{residual}_resi/logits_{kind}")
+def test_logits_of_a_window_match_the_recording(attention, residual, kind):
+    """With the class token's share, or without where the key says ``nobias``; every so many pixels from the middle."""
+    weight, recorded, step = SEGEARTH.json()["slide/segearth"]["lam"], segearth(), int(kind.rpartition("sub")[2])
+    steps = [] if kind.startswith("nobias") else [ClassTokenShare(weight)]
     names = (recorded.queries, recorded.classes, attention.lower(), residual == "w")
     logits = build_segmentor(recorded.model, *names, steps=steps, crop=0).logits(crop())[0]
-    offset = (step - 1) // 2  # the recording's README: [3::8]
-    expected = SEGEARTH.tensor(f"crop/{attention}_{residual}_resi/logits_{share}sub{step}")
-    assert_near(logits[:, offset::step, offset::step], expected)
+    first = (step - 1) // 2
+    expected = SEGEARTH.tensor(f"crop/{attention}_{residual}_resi/logits_{kind}")
+    assert_near(logits[:, first::step, first::step], expected)
 
 
 @SEGEARTH.each("slide/{name}/logits")
