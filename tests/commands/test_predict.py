@@ -19,6 +19,8 @@ from sclip_lightning.vocabulary import Vocabulary
 from tests.fake_data import draw_labels, write_image
 
 CLASSES = "cat, grass=lawn|meadow, sky"
+#: A configuration's model section with another attention than the default.
+NACLIP = "model: {decoder: {class_path: LastBlock, init_args: {attention: naclip}}}\n"
 
 
 @pytest.fixture
@@ -146,20 +148,14 @@ def test_configurations_of_test_give_their_model(predict, tmp_path, capsys):
     assert settings["rcs"] == "ResidualAttention (tau 2.0, lam 0.4, first_layer 6, last_layer 9)"
     assert settings["precision"] == "32-true"
 
-    Path("of-test.yaml").write_text(
-        "trainer: {devices: 1}\noutput_dir: elsewhere\nmodel: {decoder: {class_path: LastBlock, init_args: {attention: naclip}}}\n"
-    )
+    Path("of-test.yaml").write_text(f"trainer: {{devices: 1}}\noutput_dir: elsewhere\n{NACLIP}")
     predict("--classes", CLASSES, configs=["of-test.yaml"])
-    assert (
-        yaml.safe_load(Path("predictions-2/config.yaml").read_text())["model"]["decoder"]["init_args"]["attention"]
-        == "naclip"
-    )
+    saved = yaml.safe_load(Path("predictions-2/config.yaml").read_text())
+    assert saved["model"]["decoder"]["init_args"]["attention"] == "naclip"
 
 
 def test_own_configuration(predict):
-    Path("mine.yaml").write_text(
-        "classes: [cat, grass=lawn|meadow]\nbackground: true\nmodel: {decoder: {class_path: LastBlock, init_args: {attention: naclip}}}\n"
-    )
+    Path("mine.yaml").write_text(f"classes: [cat, grass=lawn|meadow]\nbackground: true\n{NACLIP}")
     predict("--config", "mine.yaml")
     assert [row["class"] for row in rows("predictions/classes.csv")] == ["background", "cat", "grass"]
 
