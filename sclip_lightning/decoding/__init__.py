@@ -8,6 +8,7 @@ from sclip_lightning.decoding.attention import Attention, NeighbourAttention
 from sclip_lightning.decoding.class_share import ClassTokenShare
 from sclip_lightning.decoding.feedback import SemanticFeedback
 from sclip_lightning.decoding.last_block import LastBlock
+from sclip_lightning.decoding.pearl import ProcrustesAttention
 from sclip_lightning.decoding.residual import ResidualAttention
 from sclip_lightning.decoding.scclip import SCCLIP
 
@@ -17,6 +18,7 @@ __all__ = [
     "ClassTokenShare",
     "LastBlock",
     "NeighbourAttention",
+    "ProcrustesAttention",
     "ResidualAttention",
     "SemanticFeedback",
 ]

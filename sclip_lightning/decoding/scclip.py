@@ -130,7 +130,7 @@ class SCCLIP(WindowDecoder):
         return Tokens(features, scene.windows.grid, None, values)
 
     def _attended(self, tower: ClipTower, x: Tensor, class_token: Tensor, shared: Tensor, share: float) -> Tensor:
-        """The last attention on patches [B, N, D] alone, half by keys, half by likeness; and the class token's share."""
+        """The last attention on patches [B, N, D] alone, by keys and by likeness, and a share of the class token."""
         _, k, v = tower.project(x, tower.depth)
         by_keys = F.scaled_dot_product_attention(k, k, v)
         by_similarity = (shared @ v.transpose(1, 2).flatten(2)).unflatten(2, (v.shape[1], -1)).transpose(1, 2)
