@@ -9,6 +9,7 @@ from sclip_lightning.decoding.class_share import ClassTokenShare
 from sclip_lightning.decoding.feedback import SemanticFeedback
 from sclip_lightning.decoding.last_block import LastBlock
 from sclip_lightning.decoding.pearl import ProcrustesAttention
+from sclip_lightning.decoding.presence import PresencePrior
 from sclip_lightning.decoding.residual import ResidualAttention
 from sclip_lightning.decoding.scclip import SCCLIP
 
@@ -18,6 +19,7 @@ __all__ = [
     "ClassTokenShare",
     "LastBlock",
     "NeighbourAttention",
+    "PresencePrior",
     "ProcrustesAttention",
     "ResidualAttention",
     "SemanticFeedback",
