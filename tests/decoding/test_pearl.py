@@ -13,11 +13,18 @@ from tests.pearl import GOLDEN, box, image, narrow, prediction, segmentor
 LOGITS, MANY_ITERATIONS, TOKENS, TURN = 5e-6, 5e-5, 5e-5, 5e-6
 
 
-@GOLDEN.each("{name}/{variant}/patch_logits")
-def test_patch_logits(name, variant):
-    found = patch_maps(segmentor(variant), box(name))[0]
+@GOLDEN.each("crop/{variant}/patch_logits")
+def test_patch_logits(variant):
+    found = patch_maps(segmentor(variant), box("crop"))[0]
     tolerance = MANY_ITERATIONS if variant == "pa_iters12" else LOGITS
-    torch.testing.assert_close(found, GOLDEN.tensor(f"{name}/{variant}/patch_logits"), atol=tolerance, rtol=0)
+    torch.testing.assert_close(found, GOLDEN.tensor(f"crop/{variant}/patch_logits"), atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["rect", "portrait", "whole"])
+@GOLDEN.each("rect/{variant}/patch_logits")
+def test_windows_of_other_shapes(name, variant):
+    found = patch_maps(segmentor(variant), box(name))[0]
+    torch.testing.assert_close(found, GOLDEN.tensor(f"{name}/{variant}/patch_logits"), atol=LOGITS, rtol=0)
 
 
 @GOLDEN.each("crop/{variant}/tokens")
