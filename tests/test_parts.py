@@ -21,6 +21,7 @@ from sclip_lightning.model.facts import (
     known_benchmarks,
     load_method,
     method_names,
+    objects_in,
     open_numbers_of,
     stand_in_notes,
 )
@@ -47,7 +48,7 @@ from tests.part_cases import (
 
 METHODS = [load_method(name) for name in method_names()]
 #: Parts that methods are made of, besides the parts of these.
-USED = [(value["class_path"], method) for method in METHODS for value in method.parts.values()]
+USED = [(name, method) for method in METHODS for name, _ in objects_in(method.parts)]
 #: A part and the file of facts that lists its numbers.
 LISTED = [(part, method) for method in METHODS for part in method.hyperparameters]
 #: A part and the one method that it belongs to.
@@ -118,7 +119,7 @@ def test_a_named_attention_has_a_row_with_its_paper(name):
     (row,) = re.findall(rf"^``{name}`` .*$", attentions.__doc__, re.MULTILINE)
     cited = re.search(r"arXiv (\d{4}\.\d{5})", row)
     assert cited, f"The row of {name} cites no paper."
-    arguments = {method.arxiv: method.parts["decoder"].get("init_args", {}) for method in METHODS}
+    arguments = {method.arxiv: method.parts.get("decoder", {}).get("init_args", {}) for method in METHODS}
     published = arguments.get(cited[1], {}).get("attention")
     assert published == name or name == "vanilla", f"No file in methods/ has {name} with arXiv {cited[1]}."
 

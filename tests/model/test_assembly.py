@@ -106,8 +106,8 @@ def test_a_decoder_that_does_not_give_what_a_step_needs_is_refused(build, option
 
 
 def test_parts_that_do_not_fit_the_tower_are_refused(build):
-    too_deep = replace(ResidualAttention(), tau=1.0, lam=0.5, last_layer=10)
-    with pytest.raises(ConfigError, match="layers 6 to 10, but this tower has 10"):
+    too_deep = replace(ResidualAttention(), tau=1.0, lam=0.5, last_layer=12)
+    with pytest.raises(ConfigError, match="layers 6 to 12, but this tower has 12"):
         build(decoder=LastBlock(rcs=too_deep))
     with pytest.raises(ConfigError, match=r"17 positions per patch.*--model\.upsampler\.scale"):
         build(upsampler=LoftUp(weights=None, scale=17))
