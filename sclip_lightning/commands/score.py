@@ -37,8 +37,8 @@ def run_score(arguments: Sequence[str]) -> None:
         "--predictions",
         type=str,
         required=True,
-        help="Folder with one PNG per image, <image id>.png, that stores class indices (0..C-1; 8 or 16 bit, palette "
-        "or grey) at the size of the ground truth.",
+        help="Folder with one PNG per image, <image id>.png, that stores class indices (0..C-1; palette or grey, of "
+        "2 to 32 bit) at the size of the ground truth.",
     )
     parser.add_subclass_arguments(SegmentationDataModule, "data", required=True)
     parser.add_argument(

@@ -1,7 +1,7 @@
 """Reading a benchmark's images and index masks, and turning stored label values into train ids.
 
 EXIF orientation is not applied, to images no more than to masks, since ground truth is drawn on the pixels as stored.
-Masks published as MATLAB files (PASCAL Context, COCO-Stuff 10k) are read by SciPy.
+Masks published as MATLAB files (PASCAL Context, COCO-Stuff 10k) are read by ``matlab``.
 """
 
 import hashlib
@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from sclip_lightning.data.reading.pixels import decode_rgb, opened, reason_of
+from sclip_lightning.data.reading.matlab import matlab_size, read_matlab
+from sclip_lightning.data.reading.pixels import decode_rgb, opened
 from sclip_lightning.errors import DataError
 
 __all__ = ["IGNORE_INDEX", "LabelMap", "image_size", "mask_size", "read_image", "read_mask"]
@@ -27,9 +28,6 @@ INDEX_MODES = ("P", "L", "I;16", "I;16B", "I;16L", "I")
 
 #: Formats that give back the very values that were stored.
 MASK_FORMATS = ("PNG", "TIFF", "BMP", "GIF", "PPM")
-
-#: What the label map is called in a MATLAB file: by PASCAL Context's publishers, and by COCO-Stuff 10k's.
-MATLAB_VARIABLES = ("LabelMap", "S")
 
 
 def read_image(path: Path, content: bytes | None = None) -> npt.NDArray[np.uint8]:
@@ -56,7 +54,7 @@ def read_mask(path: Path) -> npt.NDArray[np.uint8] | npt.NDArray[np.int32]:
         DataError: The file is missing, truncated or no image, or stores colours or no label map.
     """
     if path.suffix == ".mat":
-        return _read_matlab(path)
+        return read_matlab(path)
     with _opened_mask(path) as image:
         unscale = _unscaling(image, path)  # decoding forgets what the file said
         values = unscale(np.array(image))
@@ -72,10 +70,7 @@ def image_size(path: Path) -> tuple[int, int]:
 def mask_size(path: Path) -> tuple[int, int]:
     """(H, W) of an index mask in pixels, from its header alone; raises DataError for what cannot hold indices."""
     if path.suffix == ".mat":
-        from scipy.io import whosmat
-
-        shapes = {name: shape for name, shape, _ in _matlab(whosmat, path)}
-        return _label_map(shapes, path)
+        return matlab_size(path)
     with _opened_mask(path) as image:
         _unscaling(image, path)
         return image.height, image.width
@@ -149,39 +144,6 @@ def _ranges(values: npt.NDArray[np.integer]) -> str:
     """Sorted distinct integers as text: 0, 1, 2, 5 becomes "0..2, 5"."""
     runs = np.split(values, np.flatnonzero(np.diff(values) > 1) + 1)
     return ", ".join(f"{run[0]}..{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
-
-
-def _read_matlab(path: Path) -> npt.NDArray[np.uint8] | npt.NDArray[np.int32]:
-    from scipy.io import loadmat
-
-    values = np.asarray(_label_map(_matlab(loadmat, path), path))
-    if values.ndim != 2 or values.dtype.kind not in "uif" or not ((values >= 0) & (values < 2**16)).all():
-        msg = (
-            f"The MATLAB file {path} holds an array of shape {list(values.shape)} and type {values.dtype} as its label "
-            "map, expected [H, W] integers in 0..65535. Use the masks as published."
-        )
-        raise DataError(msg)
-    return values if values.dtype == np.uint8 else values.astype(np.int32)
-
-
-def _matlab(read: Callable[[str], Any], path: Path) -> Any:
-    """What a reader of SciPy makes of a MATLAB file; whatever it fails on becomes a DataError."""
-    try:
-        return read(str(path))
-    except Exception as error:  # a damaged file raises whatever the decoder stumbles over, zlib.error for one
-        msg = f"{path} cannot be read as a MATLAB file: {reason_of(error)}. Copy or download the file again."
-        raise DataError(msg) from error
-
-
-def _label_map(variables: Mapping[str, Any], path: Path) -> Any:
-    for name in MATLAB_VARIABLES:
-        if name in variables:
-            return variables[name]
-    msg = (
-        f"The MATLAB file {path} holds no label map: expected a variable {' or '.join(MATLAB_VARIABLES)}, found "
-        f"{', '.join(name for name in variables if not name.startswith('__')) or 'none'}. Use the masks as published."
-    )
-    raise DataError(msg)
 
 
 @contextmanager
