@@ -3,16 +3,18 @@
 from dataclasses import fields
 from difflib import get_close_matches
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from sclip_lightning.data.reading.images import ImageInput, to_rgb
-from sclip_lightning.data.reading.transforms import LONG_SIDE, image_pipeline, rescaled_size
-from sclip_lightning.errors import ConfigError, DataError
+from sclip_lightning.data.reading.transforms import check_patch, image_pipeline, prepare
+from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import cache_folder
 from sclip_lightning.model.assembly import build_segmentor, load_networks
+from sclip_lightning.model.memory import memory_for
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import Settings, resolve
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
@@ -117,19 +119,21 @@ class Segmentor:
             background: Add a class 0 for whatever is none of the classes; see :meth:`Vocabulary.with_background`.
 
         Raises:
-            DataError: No image, or one so narrow that less than a patch of it is left.
+            DataError: No image, one so narrow that less than a patch of it is left, or one that there is too little
+                memory for.
             ConfigError: Classes that cannot be told apart, or a threshold without a background.
         """
         vocabulary = self.vocabulary(classes, background)
         rgb = to_rgb(image)
         model, settings = self._fitted(vocabulary)
-        short_side = settings.protocol.short_side
-        height, width = rgb.shape[:2]
-        _check_size(height, width, short_side, model.tower.patch_size)
-        network_input = image_pipeline(short_side)(image=rgb)["image"].to(self.device)
-        native = torch.from_numpy(rgb).permute(2, 0, 1).to(self.device)
-        with torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None):
-            segmentation = model.predict(network_input, (height, width), native)
+        source = str(image) if isinstance(image, str | Path) else "The image"
+        size = rgb.shape[0], rgb.shape[1]
+        network_input = prepare(image_pipeline(settings.protocol.short_side), rgb, source)
+        check_patch(network_input, model.tower.patch_size, source)
+        autocast = torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None)
+        with memory_for(source, size), autocast:
+            native = torch.from_numpy(rgb).permute(2, 0, 1).to(self.device)
+            segmentation = model.predict(network_input.to(self.device), size, native)
         dtype = np.uint8 if len(vocabulary.names) <= 256 else np.uint16
         return Prediction(
             segmentation.labels.cpu().numpy().astype(dtype),
@@ -203,16 +207,3 @@ def _autocast_type(precision: Precision, device: torch.device) -> torch.dtype | 
         msg = "Precision 16-mixed needs a GPU. Choose 32-true or bf16-mixed (--precision) for the CPU."
         raise ConfigError(msg)
     return types[precision]
-
-
-def _check_size(height: int, width: int, short_side: int, patch_size: tuple[int, int]) -> None:
-    new = rescaled_size(height, width, short_side) if short_side else (height, width)
-    if new[0] < patch_size[0] or new[1] < patch_size[1]:
-        how = (
-            f"resized to a short side of {short_side} and a long side of at most {LONG_SIDE}" if short_side else "as is"
-        )
-        msg = (
-            f"An image of {height} x {width} pixels (height x width) comes to {new[0]} x {new[1]} {how}: less than a "
-            f"patch of {patch_size[0]} x {patch_size[1]}. Crop it to a less extreme shape, or leave it out."
-        )
-        raise DataError(msg)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
 from sclip_lightning.commands.parsing.configs import resolve_arguments
+from sclip_lightning.data.reading.fingerprints import labels_checksum, stamp
 from sclip_lightning.data.reading.layout import expand, list_files
 from sclip_lightning.data.reading.masks import LabelMap, read_mask
 from sclip_lightning.engine.callbacks.tensorboard import write_results
@@ -36,8 +37,8 @@ def run_score(arguments: Sequence[str]) -> None:
         "--predictions",
         type=str,
         required=True,
-        help="Folder with one PNG per image, <image id>.png, that stores class indices (0..C-1; 8 or 16 bit, palette "
-        "or grey) at the size of the ground truth.",
+        help="Folder with one PNG per image, <image id>.png, that stores class indices (0..C-1; palette or grey, of "
+        "2 to 32 bit) at the size of the ground truth.",
     )
     parser.add_subclass_arguments(SegmentationDataModule, "data", required=True)
     parser.add_argument(
@@ -115,7 +116,9 @@ def score_predictions(
             )
             raise DataError(msg)
         counts = evaluation.update(torch.from_numpy(prediction), torch.from_numpy(target))
-        records.append(ImageRecord(index, id_, counts, time.perf_counter() - image_started, time.time()))
+        seen = {"image": "", "labels": labels_checksum(target), "stamp": stamp(dataset.files[index])}
+        seconds = time.perf_counter() - image_started
+        records.append(ImageRecord(index, id_, counts, seconds, time.time(), fingerprint=seen))
     seconds = time.perf_counter() - started
     check_agreement(records, benchmark.classes, evaluation.compute())
 
@@ -127,7 +130,7 @@ def score_predictions(
         benchmark=benchmark.name,
         classes=list(benchmark.classes),
         boundaries=evaluation.boundary_names,
-        protocol={"predictions": str(folder.absolute())},
+        protocol={**datamodule.describe_data(), "predictions": str(folder.absolute())},
         ids=[record.id for record in records],
         split_size=datamodule.split_size,
         notes=notes,

@@ -50,7 +50,7 @@ class COCOStuff10k(SegmentationDataModule):
             # The table of values is that of the 164k, which stores each COCO id less 1.
             published = {value + 1: label for label, value in enumerate(_TABLE.values)}
             return Listing(
-                ids=read_ids(split),
+                ids=read_ids(split, words=True),
                 images=list_files(images, ".jpg"),
                 masks=maps,
                 places=(split, images, masks),

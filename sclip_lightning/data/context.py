@@ -65,7 +65,7 @@ def _find_val(root: str, train_ids: range | tuple[int, ...]) -> Listing:
         label_map = LabelMap(dict(enumerate(train_ids)) | {IGNORE_INDEX: IGNORE_INDEX})
         suffix, form = ".png", "masks converted to 0 background, 1..59 (*.png)"
     return Listing(
-        ids=read_ids(split),
+        ids=read_ids(split, words=True),
         images=list_files(images, ".jpg"),
         masks=list_files(masks, suffix),
         places=(split, images, masks),

@@ -5,7 +5,7 @@ from typing import Any
 
 from sclip_lightning.data.reading.benchmark import Benchmark, ClassNames, Protocol, voc_colours
 from sclip_lightning.data.reading.datamodule import SegmentationDataModule
-from sclip_lightning.data.reading.layout import Listing, expand, list_files, read_ids
+from sclip_lightning.data.reading.layout import Listing, check_name, expand, list_files, read_ids
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
 from sclip_lightning.errors import DataError
 
@@ -28,14 +28,17 @@ class ImageFolder(SegmentationDataModule):
         images: Folder of the images; relative to ``root``.
         masks: Folder of the masks; relative to ``root``.
         mask_suffix: What a mask's file name has in place of its image's suffix.
-        split: A text file, relative to ``root``, with the name (without suffix) of one sample per line; null takes
-            every file of both folders, in the order of their names.
-        zero_is_void: Masks store 0 for what is not scored and class indices plus 1.
+        split: A text file, relative to ``root``, with the name (without suffix) of one sample per line, spaces within
+            it included; null takes every file of both folders, in the order of their names.
+        zero_is_void: Masks store 0 for what is not scored and class indices plus 1 (255, too, is not scored, unless it
+            is the last of 255 classes).
         options: ``root``, ``classes`` (required) and the other options of every benchmark.
 
     Raises:
         DataError: There is no class file, it cannot be used, or it has more than 255 classes.
     """
+
+    choosing = ("images", "masks", "mask_suffix", "split", "zero_is_void")
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class ImageFolder(SegmentationDataModule):
     def find_files(self, root: str) -> Listing:
         """Find all images and masks, or those of the list."""
         base = expand(root)
-        images_folder, masks_folder = base / expand(self.images), base / expand(self.masks)
+        images_folder, masks_folder = expand(self.images, base), expand(self.masks, base)
         for option, folder in (("images", images_folder), ("masks", masks_folder)):
             if not folder.is_dir():
                 msg = (
@@ -92,7 +95,7 @@ class ImageFolder(SegmentationDataModule):
         images = _list_images(images_folder, but=self.mask_suffix if images_folder == masks_folder else None)
         places, ids = [images_folder, masks_folder], sorted({*images, *masks})
         if self.split is not None:
-            places.append(base / expand(self.split))
+            places.append(expand(self.split, base))
             ids = read_ids(places[-1])
         count = len(self.benchmark.classes)
         return Listing(
@@ -118,5 +121,5 @@ def _list_images(folder: Path, but: str | None) -> dict[str, Path]:
                 "clear. Rename or remove one of them."
             )
             raise DataError(msg)
-        images[path.stem] = path
+        images[path.stem] = check_name(path)
     return images

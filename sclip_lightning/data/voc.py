@@ -61,7 +61,7 @@ def find_voc_val(
         parts=(("JPEGImages",), ("SegmentationClass",), ("ImageSets/Segmentation/val.txt",)),
     )
     return Listing(
-        ids=read_ids(split),
+        ids=read_ids(split, words=True),
         images=list_files(images, ".jpg"),
         masks=list_files(masks, ".png"),
         places=(split, images, masks),

@@ -1,6 +1,7 @@
 """The LightningModule: wires data, segmentor and scores, and does nothing else."""
 
 import time
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from sclip_lightning.data import SegmentationDataModule
 from sclip_lightning.data.reading.dataset import Sample
+from sclip_lightning.data.reading.transforms import check_patch
 from sclip_lightning.engine import wiring
 from sclip_lightning.engine.context import ImageOutput, RunContext
 from sclip_lightning.engine.evaluation import Evaluation, notes_on
@@ -17,6 +19,7 @@ from sclip_lightning.engine.session_end import end_session
 from sclip_lightning.engine.session_start import begin_session, open_run, remaining_images
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.model.assembly import build_segmentor, load_networks
+from sclip_lightning.model.memory import memory_for
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.towers import Clip, load_clip
 from sclip_lightning.windows import Texts
@@ -71,7 +74,7 @@ class SegmentationModule(LightningModule):
     def setup(self, stage: str) -> None:
         """Refuse a window that leaves gaps, and find out which images are still to be segmented."""
         self.settings = wiring.settle(self.options, self.datamodule)
-        self.datamodule.remaining = remaining_images(self.context)
+        self.datamodule.remaining = remaining_images(self.context, self.datamodule)
 
     def configure_model(self) -> None:
         """Load the weights; not before a run begins, so that ``--help`` never downloads."""
@@ -114,7 +117,8 @@ class SegmentationModule(LightningModule):
                     raise
                 self.context.recording.skipped(sample["index"], sample["id"], str(error))
                 continue
-            self.context.recording.scored(sample["index"], sample["id"], counts, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self.context.recording.scored(sample["index"], sample["id"], counts, seconds, sample["fingerprint"])
             outputs[sample["id"]] = output
         return outputs
 
@@ -122,12 +126,15 @@ class SegmentationModule(LightningModule):
         """Segment a sample on this device; all that a test segments comes through here.
 
         Raises:
-            DataError: It could not be read.
+            DataError: It could not be read, it holds no patch, or there is too little memory for it where images are to
+                be skipped.
         """
         if sample["error"] is not None:
             raise DataError(sample["error"])
-        size = (sample["mask"].shape[0], sample["mask"].shape[1])
-        segmentation = self.segmentor.predict(sample["image"], size, sample["rgb"])
+        source, size = f"The image {sample['id']}", (sample["mask"].shape[0], sample["mask"].shape[1])
+        check_patch(sample["image"], self.segmentor.tower.patch_size, source)
+        with memory_for(source, size) if self.datamodule.on_error == "skip" else nullcontext():
+            segmentation = self.segmentor.predict(sample["image"], size, sample["rgb"])
         return ImageOutput(segmentation.labels, segmentation.probabilities if probabilities else None)
 
     def segment_again(self, sample: Sample) -> Tensor:

@@ -37,6 +37,10 @@ class Recording:
         """Ids of the images that have been scored."""
         return {record.id for record in load_records(self.folder).images}
 
+    def fingerprints(self) -> dict[str, dict[str, str]]:
+        """What the files of the images that have been scored were, by id."""
+        return {record.id: record.fingerprint for record in load_records(self.folder).images}
+
     def begin(self, run: Run, complete: bool) -> int:
         """Rank 0 alone: describe the run in its folder, before its first image.
 
@@ -66,9 +70,9 @@ class Recording:
         self.session = session
         self._writer = RecordWriter(self.folder, session, self.rank)
 
-    def scored(self, index: int, id_: str, counts: ImageCounts, seconds: float) -> None:
+    def scored(self, index: int, id_: str, counts: ImageCounts, seconds: float, fingerprint: dict[str, str]) -> None:
         """Record an image; raises ``RunError`` where that cannot be written."""
-        self._writer.add(ImageRecord(index, id_, counts, seconds, time.time()))
+        self._writer.add(ImageRecord(index, id_, counts, seconds, time.time(), fingerprint=fingerprint))
         self.added += 1
 
     def skipped(self, index: int, id_: str, reason: str) -> None:

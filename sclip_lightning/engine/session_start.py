@@ -16,10 +16,10 @@ from sclip_lightning.engine.context import RunContext
 from sclip_lightning.engine.environment import describe_environment
 from sclip_lightning.engine.ranks import Ranks
 from sclip_lightning.engine.recording import Recording
-from sclip_lightning.errors import ConfigError, DataError
+from sclip_lightning.errors import ConfigError, DataError, RunError
 from sclip_lightning.records.run import Run, Session
 
-__all__ = ["begin_session", "check_trainer", "open_run", "remaining_images"]
+__all__ = ["begin_session", "check_trainer", "check_unchanged", "open_run", "remaining_images"]
 
 
 def check_trainer(trainer: Trainer) -> None:
@@ -64,11 +64,17 @@ def open_run(trainer: Trainer, data: SegmentationDataModule, segment: Callable[[
     return RunContext(folder, data.benchmark, data.dataset, recording, ranks, segment, temporary=temporary)
 
 
-def remaining_images(context: RunContext) -> list[int]:
+def remaining_images(context: RunContext, data: SegmentationDataModule) -> list[int]:
     """Indices of the images without a record, or without a file that a callback is to write of each. A collective.
 
+    The headers of their files are checked, by the first rank for all.
+
+    Args:
+        context: The run.
+        data: Its data, set up.
+
     Raises:
-        DataError: Images share an id, by which records and files are kept.
+        DataError: Images share an id, by which records and files are kept, or a file is bad and none are to be skipped.
     """
 
     def remaining() -> list[int]:
@@ -82,9 +88,37 @@ def remaining_images(context: RunContext) -> list[int]:
         finished = context.recording.finished()
         for lacking in context.lacking:
             finished -= lacking(finished)
-        return [index for index, id_ in enumerate(ids) if id_ not in finished]
+        left = [index for index, id_ in enumerate(ids) if id_ not in finished]
+        data.check_files(left)
+        return left
 
-    return context.ranks.on_first(remaining)
+    def remaining_or_problem() -> list[int] | DataError:
+        try:
+            return remaining()
+        except DataError as error:
+            return error  # for all ranks to raise: those that wait for an answer need one
+
+    found = context.ranks.on_first(remaining_or_problem)
+    if isinstance(found, DataError):
+        raise found
+    return found
+
+
+def check_unchanged(context: RunContext) -> None:
+    """Hold the files of the images that have been scored against what their records say of them.
+
+    Raises:
+        RunError: Some are others now, so that the scores would be of two data sets.
+    """
+    changed = context.dataset.changed(context.recording.fingerprints())
+    if changed:
+        others = f" (and {len(changed) - 1} more)" if changed[1:] else ""
+        msg = (
+            f"{context.recording.folder} holds scores of images whose files have changed since: {changed[0]}{others}. "
+            "Going on would mix two data sets. Put back the files that the run was started with, choose another --name "
+            "for a run of its own, or start afresh with --overwrite."
+        )
+        raise RunError(msg)
 
 
 def begin_session(
@@ -104,7 +138,7 @@ def begin_session(
         notes: What a reader must know before quoting a score.
 
     Raises:
-        RunError: The folder holds a run of another kind.
+        RunError: The folder holds a run of another kind, or one of images that have changed.
     """
 
     def begin() -> int:
@@ -120,6 +154,8 @@ def begin_session(
             notes=list(notes),
             sessions=[session],
         )
+        run.continues(Run.load(context.recording.folder), context.recording.folder)  # another protocol says more
+        check_unchanged(context)
         return context.recording.begin(run, complete=not data.remaining)
 
     context.recording.join(context.ranks.on_first(begin))

@@ -43,6 +43,7 @@ def describe_protocol(
     """Everything the scores depend on, images aside; one entry per choice."""
     benchmark, templates = data.benchmark, options.templates
     return {
+        **data.describe_data(),
         "classes": len(benchmark.classes),
         "class_file": benchmark.class_file,
         "class_file_sha256": benchmark.class_file_sha256[:12],

@@ -52,6 +52,7 @@ class ImageRecord:
         seconds: Time its segmentation and scoring took.
         time: When it was finished, in seconds since 1970.
         skipped: Why it could not be scored; None if it was.
+        fingerprint: What the image and its ground truth were, in the data module's words; empty where nobody said.
     """
 
     index: int
@@ -60,6 +61,7 @@ class ImageRecord:
     seconds: float = 0.0
     time: float = 0.0
     skipped: str | None = None
+    fingerprint: dict[str, str] = field(default_factory=dict)
 
     def to_line(self) -> bytes:
         """The record as one line of JSON that starts with the CRC-32 of the rest."""
@@ -75,6 +77,7 @@ class ImageRecord:
         else:
             content["confusion"] = self.counts.confusion.tolist()
             content["boundaries"] = {name: counts.tolist() for name, counts in self.counts.boundaries.items()}
+            content["fingerprint"] = self.fingerprint
         text = json.dumps(content, separators=(",", ":")).encode()
         return b"%b%08x%b%b}\n" % (_PREFIX, crc32(text), _MIDDLE, text)
 
@@ -96,4 +99,5 @@ class ImageRecord:
             seconds=content["seconds"],
             time=content["time"],
             skipped=content["reason"] if content["status"] == "skipped" else None,
+            fingerprint=content.get("fingerprint", {}),
         )

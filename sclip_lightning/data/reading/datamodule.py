@@ -2,8 +2,10 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from lightning.pytorch import LightningDataModule
@@ -11,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from sclip_lightning.data.reading.benchmark import Benchmark, ClassNames, Protocol
 from sclip_lightning.data.reading.dataset import KeptSamples, Sample, SegmentationDataset
-from sclip_lightning.data.reading.layout import Listing, check_files
+from sclip_lightning.data.reading.layout import Listing, check_files, expand
 from sclip_lightning.data.reading.sampler import ShardSampler
 from sclip_lightning.data.reading.transforms import image_pipeline
 from sclip_lightning.data.reading.workers import ignore_interrupt
@@ -57,9 +59,12 @@ class SegmentationDataModule(LightningDataModule, ABC):
 
     #: The benchmark as published.
     published: ClassVar[Benchmark]
+    #: Names of arguments of a subclass that decide which files are read, or what their labels mean.
+    choosing: ClassVar[tuple[str, ...]] = ()
 
     dataset: SegmentationDataset
     split_size: int
+    _listing: Listing
 
     def __init__(
         self,
@@ -137,7 +142,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         Raises:
             DataError: The root is not given, or folders or lists are missing in it.
         """
-        root = self.root or os.environ.get(ROOT_VARIABLE)
+        root = self._root()
         if not root:
             msg = (
                 f"No folder is given for {self.benchmark.name}: --data.root and the environment variable "
@@ -147,7 +152,10 @@ class SegmentationDataModule(LightningDataModule, ABC):
         return self.find_files(root)
 
     def setup(self, stage: str) -> None:
-        """Find the samples and check their files, before any of them is segmented.
+        """Find the samples, and check their files before any of them is segmented.
+
+        Under a trainer the files are left to ``check_files``: one process for all is enough, once it is known which
+        samples are still to be read.
 
         Raises:
             DataError: The root is not given, or something in it is missing, unreadable or not as expected.
@@ -161,11 +169,43 @@ class SegmentationDataModule(LightningDataModule, ABC):
             note = f"The split has {len(files)} images here, but {self.benchmark.images} as published."
             self.benchmark = replace(self.benchmark, notes=tuple(dict.fromkeys((*self.benchmark.notes, note))))
         files = files[: self.num_samples]
-        if self.on_error == "stop":
-            check_files(files)
+        self._listing = listing
         resolved = self.short_side is not None or self._protocol is not None
         pipeline = image_pipeline(self.resolved_short_side) if resolved else None
         self.dataset = SegmentationDataset(files, pipeline, listing.label_map, skip_errors=self.on_error == "skip")
+        if self.trainer is None:
+            self.check_files(range(len(files)))
+
+    def check_files(self, indices: Iterable[int]) -> None:
+        """Read the headers of some samples' files, unless bad ones are to be skipped.
+
+        Raises:
+            DataError: As :func:`~sclip_lightning.data.reading.layout.check_files` does.
+        """
+        if self.on_error == "stop":
+            check_files([self.dataset.files[index] for index in indices])
+
+    def describe_data(self) -> dict[str, str]:
+        """What is read as ground truth, one entry per choice, wherever the files lie; only after ``setup``.
+
+        It belongs to the protocol of a run: with other choices it would be another one.
+        """
+        return {
+            "data": type(self).__name__,
+            **{f"data.{name}": self._show(getattr(self, name)) for name in self.choosing},
+            "ground_truth": self._listing.form,
+            "label_map_sha256": self._listing.label_map.sha256[:12],
+        }
+
+    def _show(self, value: object) -> str:
+        """An argument in words; a path below the root is the same wherever the root lies."""
+        if isinstance(value, str) and os.path.isabs(value) and self._root():  # noqa: PTH117
+            with suppress(ValueError):
+                return Path(value).relative_to(expand(self._root()).absolute()).as_posix()
+        return "none" if value is None else str(value)
+
+    def _root(self) -> str:
+        return self.root or os.environ.get(ROOT_VARIABLE, "")
 
     def test_dataloader(self) -> DataLoader[Sample]:
         """The samples of this rank; a batch is a list of them.

@@ -1,6 +1,6 @@
 """Images with their ground truth, ready for the segmentor."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sclip_lightning.data.reading.fingerprints import Fingerprint, changed_samples, fingerprint, stamp
 from sclip_lightning.data.reading.layout import SampleFiles, check_same_size
 from sclip_lightning.data.reading.masks import LabelMap, read_image, read_mask
+from sclip_lightning.data.reading.pixels import read_bytes
+from sclip_lightning.data.reading.transforms import prepare
 from sclip_lightning.errors import ConfigError, DataError
 
 __all__ = ["KeptSamples", "Sample", "SegmentationDataset"]
@@ -25,6 +28,7 @@ class Sample(TypedDict):
         image: [3, h, w] float32, resized and normalised.
         rgb: [3, H, W] uint8, the image at its native size.
         mask: [H, W] uint8 train ids at native size, 255 where nothing is scored.
+        fingerprint: What the files were, for the record; empty if the sample cannot be read.
         error: Why the sample cannot be read, its tensors then being empty; None if it can.
     """
 
@@ -33,6 +37,7 @@ class Sample(TypedDict):
     image: Tensor
     rgb: Tensor
     mask: Tensor
+    fingerprint: Fingerprint
     error: str | None
 
 
@@ -76,7 +81,9 @@ class SegmentationDataset(Dataset[Sample]):
                 raise
             nothing = torch.zeros(0)
             id_ = self.files[index].id
-            return Sample(index=index, id=id_, image=nothing, rgb=nothing, mask=nothing, error=str(error))
+            return Sample(
+                index=index, id=id_, image=nothing, rgb=nothing, mask=nothing, fingerprint={}, error=str(error)
+            )
 
     def _read(self, index: int) -> Sample:
         if self.pipeline is None:
@@ -86,22 +93,31 @@ class SegmentationDataset(Dataset[Sample]):
             )
             raise ConfigError(msg)
         files = self.files[index]
-        rgb = read_image(files.image)
+        seen = stamp(files)
+        content = read_bytes(files.image)
+        rgb = read_image(files.image, content)
         mask = self.target(index)
         check_same_size(files, rgb.shape[:2], mask.shape)
         return Sample(
             index=index,
             id=files.id,
-            image=self.pipeline(image=rgb)["image"],
+            image=prepare(self.pipeline, rgb, str(files.image)),
             rgb=torch.from_numpy(rgb).permute(2, 0, 1),
             mask=torch.from_numpy(mask),
+            fingerprint=fingerprint(seen, content, mask),
             error=None,
         )
 
     def target(self, index: int) -> npt.NDArray[np.uint8]:
         """Read the ground truth of one sample alone, [H, W] uint8; errors as for the whole sample."""
-        path = self.files[index].mask
-        return self.label_map(read_mask(path), path)
+        return self._target(self.files[index])
+
+    def changed(self, recorded: Mapping[str, Fingerprint]) -> list[str]:
+        """The samples whose files are not those that records were made of; see :func:`changed_samples`."""
+        return changed_samples(self.files, self._target, recorded)
+
+    def _target(self, files: SampleFiles) -> npt.NDArray[np.uint8]:
+        return self.label_map(read_mask(files.mask), files.mask)
 
 
 class KeptSamples(Dataset[Sample]):

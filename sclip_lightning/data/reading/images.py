@@ -6,7 +6,6 @@ Other than a benchmark's, these images are turned as their EXIF orientation says
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 from torch import Tensor, uint8
 
-from sclip_lightning.data.reading.layout import HEADER_THREADS, expand
+from sclip_lightning.data.reading.layout import HEADER_THREADS, check_name, expand
+from sclip_lightning.data.reading.pixels import decode_rgb, decoding, opened
 from sclip_lightning.errors import DataError
 
 __all__ = ["SUFFIXES", "ImageFile", "ImageInput", "check_images", "find_images", "to_rgb"]
@@ -25,6 +25,9 @@ ImageInput = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
 
 #: Files with these suffixes, in any case, are taken from folders; a file named by itself may have any.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+#: What can be done about a file that cannot be read.
+ADVICE = "Convert it to JPEG or PNG, or leave it out."
 
 #: Files whose presence marks a folder that ``sclip predict`` wrote.
 _MARKS = ("shares.csv", "labels")
@@ -54,7 +57,7 @@ def find_images(paths: Sequence[str | Path], recursive: bool = False) -> list[Im
         DataError: A path does not exist, or there are no images.
     """
     found: dict[Path, str] = {}
-    for path in map(expand, paths):
+    for path in (expand(path) for path in paths):
         if path.is_dir():
             for file in _walk(path, recursive):
                 found.setdefault(file.absolute(), file.relative_to(path).with_suffix("").as_posix())
@@ -68,6 +71,8 @@ def find_images(paths: Sequence[str | Path], recursive: bool = False) -> list[Im
         msg = f"There are no images in {', '.join(map(str, paths)) or '(nothing)'} (--images): expected files that end "
         msg += f"in {', '.join(SUFFIXES)}.{deeper}"
         raise DataError(msg)
+    for path in found:
+        check_name(path)
     return [ImageFile(path, name) for path, name in zip(found, _distinct(list(found.values())), strict=True)]
 
 
@@ -90,8 +95,9 @@ def to_rgb(image: ImageInput | object) -> npt.NDArray[np.uint8]:
     Args:
         image: One of
 
-            - the path of an image file, or a PIL image of any mode but floating point: turned as its EXIF orientation
-              says, transparent parts on white, 16 bit reduced to 8, the first of several frames;
+            - the path of an image file (``$VAR`` and ``~`` are filled in where it is a text and no such file exists),
+              or a PIL image of any mode but floating point: turned as its EXIF orientation says, then as
+              :func:`decode_rgb` has it;
             - a numpy array [H, W, 3] uint8, RGB;
             - a tensor [3, H, W] uint8, RGB, on any device.
 
@@ -99,11 +105,16 @@ def to_rgb(image: ImageInput | object) -> npt.NDArray[np.uint8]:
         DataError: The file is missing, unreadable or no image, or the image is none of the above.
     """
     if isinstance(image, str | Path):
-        path = expand(image)
-        with _opened(path) as opened:
-            return _decode(opened, str(path))
+        path = expand(image) if isinstance(image, str) else image
+        with decoding(str(path), ADVICE):
+            if not path.exists():
+                msg = f"There is no image {path}, seen from {Path.cwd()}. Give the path of an image file."
+                raise DataError(msg)
+            with Image.open(path) as file:
+                return decode_rgb(ImageOps.exif_transpose(file), str(path))
     if isinstance(image, Image.Image):
-        return _decode(image, "The PIL image")
+        with decoding("The PIL image", "Decode it yourself, and give an array."):
+            return decode_rgb(ImageOps.exif_transpose(image), "The PIL image")
     if isinstance(image, Tensor):
         if image.dtype != uint8 or image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
             msg = (
@@ -155,44 +166,10 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 def _header_problem(file: ImageFile) -> str | None:
     try:
-        with _opened(file.path):
+        with opened(file.path, advice=ADVICE):
             return None
     except DataError as error:
         return str(error)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image file; whatever Pillow fails on, at once or while decoding, becomes a DataError."""
-    try:
-        with Image.open(path) as image:
-            yield image
-    except FileNotFoundError as error:
-        msg = f"There is no image {path}, seen from {Path.cwd()}. Give the path of an image file."
-        raise DataError(msg) from error
-    # Pillow raises SyntaxError for some broken PNGs, and DecompressionBombError is an Exception of its own.
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split())
-        msg = f"{path} cannot be read as an image ({reason}). Convert it to JPEG or PNG, or leave it out."
-        raise DataError(msg) from error
-
-
-def _decode(image: Image.Image, source: str) -> npt.NDArray[np.uint8]:
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # "I;16" and relatives; older releases of Pillow open 16 bit files as "I"
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            msg = f"{source} holds values {values.min()}..{values.max()}, expected 0..65535. Convert it to 8 bit."
-            raise DataError(msg)
-        grey = ((values + 128) // 257).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode == "F":
-        msg = f"{source} holds floating-point values, whose range is not known. Convert it to 8 bit."
-        raise DataError(msg)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB"))
 
 
 def _hint(dtype: str, shape: tuple[int, ...], channels: int) -> str:

@@ -4,13 +4,24 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from sclip_lightning.data.reading.masks import LabelMap, image_size, mask_size
 from sclip_lightning.errors import DataError
 
-__all__ = ["Listing", "SampleFiles", "check_files", "check_same_size", "expand", "find_paths", "list_files", "read_ids"]
+__all__ = [
+    "Listing",
+    "SampleFiles",
+    "check_files",
+    "check_name",
+    "check_same_size",
+    "expand",
+    "find_paths",
+    "list_files",
+    "read_ids",
+]
 
 #: How many files an error message names.
 SHOWN = 3
@@ -85,9 +96,20 @@ class Listing(NamedTuple):
         return [SampleFiles(sample_id, self.images[sample_id], self.masks[sample_id]) for sample_id in paired]
 
 
-def expand(path: str | Path) -> Path:
-    """A path with ``$VAR`` and ``~`` filled in; relative paths are relative to the working directory."""
-    return Path(os.path.expandvars(path)).expanduser()
+def expand(path: str | Path, base: Path | None = None) -> Path:
+    """The path that a user typed: as it stands where there is such a file, else with ``$VAR`` and ``~`` filled in.
+
+    For what is typed only. What was found on disk, or read from a list, is a name and nothing else.
+
+    Args:
+        path: As given.
+        base: The folder that a relative path starts from; the working directory by default.
+    """
+    base = base or Path()
+    with suppress(OSError, ValueError):  # a name that no file can have, for one because it is too long
+        if (base / path).exists():
+            return base / path
+    return base / Path(os.path.expandvars(path)).expanduser()
 
 
 def find_paths(root: str, dataset: str, prefixes: Sequence[str], parts: Sequence[Sequence[str]]) -> list[Path]:
@@ -126,17 +148,37 @@ def list_files(folder: Path, suffix: str) -> dict[str, Path]:
     with os.scandir(folder) as entries:
         # Copying from a Mac leaves a "._name" beside each file, which is none of the data set's.
         names = [entry.name for entry in entries if entry.name.endswith(suffix) and not entry.name.startswith(".")]
-    return {name.removesuffix(suffix): folder / name for name in names}
+    return {name.removesuffix(suffix): check_name(folder / name) for name in names if name != suffix}
 
 
-def read_ids(path: Path) -> list[str]:
-    """Read a list of samples: the first word of every line that has one; raises DataError where it is no text."""
+def check_name(path: Path) -> Path:
+    """The path itself; raises DataError where its name is no text, and could be written into no result."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        msg = f"The name of the file {str(path)!a} is not valid UTF-8, so that no result could name it. Rename it."
+        raise DataError(msg) from error
+    return path
+
+
+def read_ids(path: Path, words: bool = False) -> list[str]:
+    """Read a list of samples, one per line.
+
+    Args:
+        path: A UTF-8 text file; empty lines do not count.
+        words: Take the first word of each line, as in the lists of VOC, which may have more columns; else the line, but
+            for space around it, since names may have spaces.
+
+    Raises:
+        DataError: It is no text, or not there.
+    """
+    try:
+        # Not splitlines(), which also splits at characters that may be part of a name, such as U+2028.
+        lines = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         msg = f"The list {path} cannot be read: {error}. It must be a UTF-8 text file with one sample per line."
         raise DataError(msg) from error
-    return [line.split()[0] for line in lines if line.strip()]
+    return [line.split()[0] if words else line.strip() for line in lines if line.strip()]
 
 
 def check_same_size(files: SampleFiles, image: tuple[int, int], mask: tuple[int, int]) -> None:

@@ -1,10 +1,10 @@
-"""Reading images and index masks, and turning stored label values into train ids.
+"""Reading a benchmark's images and index masks, and turning stored label values into train ids.
 
-Images are decoded by Pillow: it gives the index of a palette PNG, where other decoders give its colours. EXIF
-orientation is not applied, to images no more than to masks, since ground truth is drawn on the pixels as stored. Masks
-published as MATLAB files (PASCAL Context, COCO-Stuff 10k) are read by SciPy.
+EXIF orientation is not applied, to images no more than to masks, since ground truth is drawn on the pixels as stored.
+Masks published as MATLAB files (PASCAL Context, COCO-Stuff 10k) are read by ``matlab``.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFile
 
+from sclip_lightning.data.reading.matlab import matlab_size, read_matlab
+from sclip_lightning.data.reading.pixels import decode_rgb, opened
 from sclip_lightning.errors import DataError
 
 __all__ = ["IGNORE_INDEX", "LabelMap", "image_size", "mask_size", "read_image", "read_mask"]
@@ -21,53 +23,56 @@ __all__ = ["IGNORE_INDEX", "LabelMap", "image_size", "mask_size", "read_image", 
 #: Train id of pixels that are not scored.
 IGNORE_INDEX = 255
 
-#: Pillow modes that hold an index per pixel: palette, 8 bit, and 16 bit (which older releases open as "I").
-INDEX_MODES = ("P", "L", "I;16", "I")
+#: Pillow modes that hold an index per pixel: palette, up to 8 bit, 16 bit (which older releases open as "I"), 32 bit.
+INDEX_MODES = ("P", "L", "I;16", "I;16B", "I;16L", "I")
 
-#: What the label map is called in a MATLAB file: by PASCAL Context's publishers, and by COCO-Stuff 10k's.
-MATLAB_VARIABLES = ("LabelMap", "S")
+#: Formats that give back the very values that were stored.
+MASK_FORMATS = ("PNG", "TIFF", "BMP", "GIF", "PPM")
 
 
-def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """Read an image as [H, W, 3] uint8 RGB.
+def read_image(path: Path, content: bytes | None = None) -> npt.NDArray[np.uint8]:
+    """Read an image as [H, W, 3] uint8 RGB; see :func:`decode_rgb`.
+
+    Args:
+        path: The file.
+        content: Its bytes, where they have been read already.
 
     Raises:
         DataError: The file is missing, truncated or no image.
     """
-    with _opened(path) as image:
-        return np.array(image.convert("RGB"))
+    with opened(path, content) as image:
+        return decode_rgb(image, str(path))
 
 
 def read_mask(path: Path) -> npt.NDArray[np.uint8] | npt.NDArray[np.int32]:
-    """Read the stored values of an index mask, [H, W]: uint8 where stored in 8 bit, else int32.
+    """Read the stored values of an index mask, [H, W]: uint8 where stored in up to 8 bit, else int32.
 
     Args:
-        path: A palette, 8 bit or 16 bit image, or a MATLAB file (``.mat``).
+        path: A palette or grey image of 2 to 32 bit, or a MATLAB file (``.mat``).
 
     Raises:
         DataError: The file is missing, truncated or no image, or stores colours or no label map.
     """
     if path.suffix == ".mat":
-        return _read_matlab(path)
+        return read_matlab(path)
     with _opened_mask(path) as image:
-        values = np.array(image)
+        unscale = _unscaling(image, path)  # decoding forgets what the file said
+        values = unscale(np.array(image))
     return values if values.dtype == np.uint8 else values.astype(np.int32)
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """(H, W) of an image in pixels, from its header alone; raises DataError where there is none."""
-    with _opened(path) as image:
+    with opened(path) as image:
         return image.height, image.width
 
 
 def mask_size(path: Path) -> tuple[int, int]:
-    """(H, W) of an index mask in pixels, from its header alone; raises DataError for a mask that stores colours."""
+    """(H, W) of an index mask in pixels, from its header alone; raises DataError for what cannot hold indices."""
     if path.suffix == ".mat":
-        from scipy.io import whosmat
-
-        shapes = {name: shape for name, shape, _ in _matlab(whosmat, path)}
-        return _label_map(shapes, path)
+        return matlab_size(path)
     with _opened_mask(path) as image:
+        _unscaling(image, path)
         return image.height, image.width
 
 
@@ -76,6 +81,9 @@ class LabelMap:
 
     Args:
         train_ids: Train id (or ``IGNORE_INDEX``) of every value that may occur, values in 0..65535.
+
+    Attributes:
+        table: [65536] int16, train id of each value, ``OUTSIDE`` where it has none.
     """
 
     OUTSIDE = -1
@@ -91,15 +99,23 @@ class LabelMap:
 
     @classmethod
     def without_zero(cls, num_classes: int) -> "LabelMap":
-        """Masks that store train ids plus 1, and 0 (like ``IGNORE_INDEX``) for what is not scored."""
+        """Masks that store train ids plus 1, and 0 for what is not scored.
+
+        ``IGNORE_INDEX`` is not scored either, unless there are so many classes that one of them is stored as 255.
+        """
         labels = {label + 1: label for label in range(num_classes)}
-        return cls({0: IGNORE_INDEX, **labels, IGNORE_INDEX: IGNORE_INDEX})
+        return cls({0: IGNORE_INDEX, IGNORE_INDEX: IGNORE_INDEX} | labels)
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the table: two maps of one digest mean the same."""
+        return hashlib.sha256(self.table.astype("<i2").tobytes()).hexdigest()
 
     def __call__(self, values: npt.NDArray[np.uint8] | npt.NDArray[np.int32], path: Path) -> npt.NDArray[np.uint8]:
         """Map values to train ids.
 
         Args:
-            values: [H, W] stored values.
+            values: [H, W] stored values, of any size.
             path: Where they were read, for the error message.
 
         Returns:
@@ -108,7 +124,11 @@ class LabelMap:
         Raises:
             DataError: A value is not in the table.
         """
-        labels = self.table[values]
+        if values.dtype == np.uint8:
+            labels = self.table[values]
+        else:  # values of 32 bit need not lie in the table at all
+            inside = (values >= 0) & (values < len(self.table))
+            labels = np.where(inside, self.table[np.where(inside, values, 0)], np.int16(self.OUTSIDE))
         outside = labels == self.OUTSIDE
         if outside.any():
             msg = (
@@ -126,58 +146,53 @@ def _ranges(values: npt.NDArray[np.integer]) -> str:
     return ", ".join(f"{run[0]}..{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
-def _read_matlab(path: Path) -> npt.NDArray[np.uint8] | npt.NDArray[np.int32]:
-    from scipy.io import loadmat
-
-    values = np.asarray(_label_map(_matlab(loadmat, path), path))
-    if values.ndim != 2 or values.dtype.kind not in "uif" or not ((values >= 0) & (values < 2**16)).all():
-        msg = (
-            f"The MATLAB file {path} holds an array of shape {list(values.shape)} and type {values.dtype} as its label "
-            "map, expected [H, W] integers in 0..65535. Use the masks as published."
-        )
-        raise DataError(msg)
-    return values if values.dtype == np.uint8 else values.astype(np.int32)
-
-
-def _matlab(read: Callable[[str], Any], path: Path) -> Any:
-    """What a reader of SciPy makes of a MATLAB file; whatever it fails on becomes a DataError."""
-    try:
-        return read(str(path))
-    except Exception as error:  # a damaged file raises whatever the decoder stumbles over, zlib.error for one
-        msg = f"{path} cannot be read as a MATLAB file: {error}. Copy or download the file again."
-        raise DataError(msg) from error
-
-
-def _label_map(variables: Mapping[str, Any], path: Path) -> Any:
-    for name in MATLAB_VARIABLES:
-        if name in variables:
-            return variables[name]
-    msg = (
-        f"The MATLAB file {path} holds no label map: expected a variable {' or '.join(MATLAB_VARIABLES)}, found "
-        f"{', '.join(name for name in variables if not name.startswith('__')) or 'none'}. Use the masks as published."
-    )
-    raise DataError(msg)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image file; whatever Pillow fails on, at once or while decoding, becomes a DataError."""
-    try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, SyntaxError, ValueError) as error:
-        msg = f"{path} cannot be read as an image: {error}. Copy or download the file again."
-        raise DataError(msg) from error
-
-
 @contextmanager
 def _opened_mask(path: Path) -> Iterator[Image.Image]:
-    """Open an index mask, and refuse one that stores colours."""
-    with _opened(path) as image:
+    """Open an index mask, and refuse one that stores colours, or values near those that were meant."""
+    with opened(path) as image:
         if image.mode not in INDEX_MODES:
             msg = (
                 f"The mask {path} is stored in mode {image.mode}, expected class indices: a palette (P), 8 bit (L) or "
                 "16 bit (I;16) PNG. Use the masks as published; a colour rendering of them cannot be scored."
             )
             raise DataError(msg)
+        if image.format not in MASK_FORMATS:
+            msg = (
+                f"The mask {path} is a {image.format} file, a format that need not give back the indices that were "
+                f"stored; expected one of {', '.join(MASK_FORMATS)}. Use the masks as published, or save them as PNG."
+            )
+            raise DataError(msg)
         yield image
+
+
+def _unscaling(image: Image.Image, path: Path) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
+    """What gives back the values that a file stores, of the pixels that Pillow makes of them.
+
+    Pillow takes grey for brightness. It spreads values of fewer than 8 bit over 0..255, and those of a PGM file over
+    0..255 or 0..65535 from the largest that the file names.
+
+    Args:
+        image: Opened, but not decoded yet.
+        path: Its file, for the error message.
+
+    Raises:
+        DataError: A TIFF file whose 0 is white: Pillow inverts its values, others do not.
+    """
+    if not isinstance(image, ImageFile.ImageFile) or image.mode not in ("L", "I") or not image.tile:
+        return lambda pixels: pixels
+    decoder, _, _, arguments = image.tile[0]
+    raw_mode, *others = arguments if isinstance(arguments, tuple) else (arguments,)
+    if image.format == "PPM" and decoder != "raw":
+        share = others[0] / (255 if image.mode == "L" else 65535)
+        return lambda pixels: np.rint(pixels * share).astype(pixels.dtype)
+    _, _, form = str(raw_mode).partition(";")  # such as 2, 4IR or I: bits if fewer than 8, inverted, bits reversed
+    if image.mode != "L" or not form:
+        return lambda pixels: pixels
+    if "I" in form:
+        msg = (
+            f"The mask {path} stores 0 as white (TIFF's WhiteIsZero), so that programs differ in which indices it "
+            "holds; expected 0 as black. Save it as PNG with the program that it is read by elsewhere."
+        )
+        raise DataError(msg)
+    step = np.uint8({"2": 85, "4": 17}.get(form[0], 1))
+    return lambda pixels: pixels // step

@@ -1,17 +1,22 @@
 """From a decoded image to the network's input: the resize rule of mmcv, and CLIP's normalisation."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
+
+from sclip_lightning.data.reading.pixels import reason_of
+from sclip_lightning.errors import DataError
 
 # albumentations 2.0.8 asks the package registry for news at every import, in worker processes too.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import albumentations as A
 
-__all__ = ["LONG_SIDE", "MEAN", "STD", "ImRescale", "image_pipeline", "rescaled_size"]
+__all__ = ["LONG_SIDE", "MEAN", "STD", "ImRescale", "check_patch", "image_pipeline", "prepare", "rescaled_size"]
 
 #: Upper bound on the long side in pixels, as in the published configurations of all benchmarks.
 LONG_SIDE = 2048
@@ -57,6 +62,9 @@ class ImRescale(A.ImageOnlyTransform):
     def apply(self, img: npt.NDArray[np.uint8], **params: Any) -> npt.NDArray[Any]:
         """Resize one [H, W, 3] uint8 image."""
         height, width = rescaled_size(img.shape[0], img.shape[1], self.short_side, self.long_side)
+        if not height * width:
+            msg = f"with a long side of at most {self.long_side}, {height} x {width} pixels are left of it"
+            raise ValueError(msg)
         return cv2.resize(img, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
@@ -68,3 +76,34 @@ def image_pipeline(short_side: int) -> A.Compose:
     """
     resize = [ImRescale(short_side)] if short_side else []
     return A.Compose([*resize, A.Normalize(mean=MEAN, std=STD, max_pixel_value=1.0), A.ToTensorV2()])
+
+
+def prepare(pipeline: Callable[..., dict[str, Any]], rgb: npt.NDArray[np.uint8], source: str) -> Tensor:
+    """The network's input, [3, h, w] float32; whatever goes wrong is a DataError of this image.
+
+    Args:
+        pipeline: See :func:`image_pipeline`.
+        rgb: [H, W, 3].
+        source: What to call the image in the error.
+    """
+    try:
+        image: Tensor = pipeline(image=rgb)["image"]
+    except Exception as error:  # OpenCV's errors derive from nothing else
+        msg = (
+            f"{source} has {rgb.shape[0]} x {rgb.shape[1]} pixels (height x width) and cannot be resized for the "
+            f"network: {reason_of(error)}. Crop it to a less extreme shape, or leave it out."
+        )
+        raise DataError(msg) from error
+    return image
+
+
+def check_patch(image: Tensor, patch_size: tuple[int, int], source: str) -> None:
+    """Raise DataError for an input of the network, [3, h, w], that holds no patch, in pixels."""
+    height, width = image.shape[1:]
+    if height < patch_size[0] or width < patch_size[1]:
+        msg = (
+            f"{source} comes to {height} x {width} pixels (height x width) for the network, less than a patch of "
+            f"{patch_size[0]} x {patch_size[1]}. Crop it to a less extreme shape, set a larger short side, or leave it "
+            "out."
+        )
+        raise DataError(msg)

@@ -3,6 +3,7 @@
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
+from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.engine.context import RunContext, run_context
 from sclip_lightning.files import replacing
 from sclip_lightning.records.artefacts import CONFIG
@@ -13,7 +14,8 @@ __all__ = ["ConfigWriter"]
 class ConfigWriter(SaveConfigCallback):
     """Writes ``config.yaml`` into the run's folder before the first image, so that it is there after a crash.
 
-    The file of an earlier session is replaced only once the run is known to be the same. Lightning's own callback
+    The file of an earlier session is replaced only once the run is known to be the same, and by a session that has
+    something to do: what was computed is described by the options that it was computed with. Lightning's own callback
     writes into the working directory when there is no logger, over whatever ``config.yaml`` lies there; this one then
     writes nothing.
     """
@@ -25,8 +27,9 @@ class ConfigWriter(SaveConfigCallback):
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file on the first rank, for a run that goes on."""
-        del trainer
-        self._write(run_context(pl_module), replace=True)
+        datamodule = getattr(trainer, "datamodule", None)
+        if isinstance(datamodule, SegmentationDataModule) and datamodule.remaining:
+            self._write(run_context(pl_module), replace=True)
 
     def _write(self, context: RunContext, replace: bool) -> None:
         if context.folder is None or not context.is_first:
