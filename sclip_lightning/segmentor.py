@@ -128,7 +128,7 @@ class Segmentor:
         model, settings = self._fitted(vocabulary)
         source = str(image) if isinstance(image, str | Path) else "The image"
         size = rgb.shape[0], rgb.shape[1]
-        network_input = prepare(image_pipeline(settings.protocol.short_side), rgb, source)
+        network_input = prepare(image_pipeline(settings.protocol.short_side, settings.protocol.long_side), rgb, source)
         check_patch(network_input, model.tower.patch_size, source)
         autocast = torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None)
         with memory_for(source, size), autocast:

@@ -49,6 +49,7 @@ def describe_protocol(
         "class_file_sha256": benchmark.class_file_sha256[:12],
         "templates": templates if isinstance(templates, str) else " | ".join(templates),
         "short_side": data.resolved_short_side,
+        "long_side": data.resolved_long_side,
         **describe_segmentor(segmentor),
         "architecture": clip.architecture,
         "weights": clip.weights,

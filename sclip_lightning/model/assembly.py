@@ -67,6 +67,7 @@ def build_segmentor(networks: dict[str, nn.Module], texts: Texts, settings: Sett
         Head(protocol.logit_scale, protocol.prob_threshold, protocol.area_threshold, protocol.background),
         crop=protocol.crop,
         stride=protocol.stride,
+        padding=protocol.padding,
         window_batch_size=settings.window_batch_size,
         sheet_steps=sheet_steps,
         map_steps=[step for step in settings.refiners if isinstance(step, MapStep)],

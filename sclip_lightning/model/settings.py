@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
-from sclip_lightning.data.reading.benchmark import Protocol
+from sclip_lightning.data.reading.benchmark import LONG_SIDE, Protocol
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.facts import numbers_of, open_numbers_of, protocol_of, stand_in_notes
 from sclip_lightning.model.options import SegmentorOptions, parts_of
@@ -63,6 +63,8 @@ def resolve(options: SegmentorOptions, vocabulary: Vocabulary, short_side: int |
     protocol = vocabulary.adapt(own or protocol_of(options.protocol, benchmark))
     given = {field.name: getattr(options, field.name, None) for field in fields(Protocol)} | {"short_side": short_side}
     protocol = replace(protocol, **{name: value for name, value in given.items() if value is not None})
+    if short_side is not None:  # then nothing but memory bounds the long side
+        protocol = replace(protocol, long_side=LONG_SIDE)
     check_sliding_window(protocol.crop, protocol.stride)
     constants = asdict(protocol)
 

@@ -18,6 +18,7 @@ from sclip_lightning.errors import DataError
 
 __all__ = [
     "CLASS_FOLDER",
+    "LONG_SIDE",
     "Benchmark",
     "ClassNames",
     "LabelTable",
@@ -26,6 +27,9 @@ __all__ = [
     "read_label_table",
     "voc_colours",
 ]
+
+#: Upper bound on the long side in pixels, as in the published configurations of all benchmarks here.
+LONG_SIDE = 2048
 
 #: Shipped tables: ``*.txt`` hold the prompt names published with SCLIP, ``*.csv`` the classes of a data set.
 CLASS_FOLDER = Path(__file__).parents[1] / "classes"
@@ -79,6 +83,8 @@ class Protocol:
         stride: Distance between windows in pixels.
         class_file: A shipped class file with other prompt names than the benchmark's own; None takes those.
         background: The class that pixels below the threshold are given to.
+        long_side: Most pixels that the long side may have; what exceeds it makes the image smaller as a whole.
+        padding: Windows whose sides are no multiple of this many pixels are padded with zeros; 1 pads none.
     """
 
     short_side: int
@@ -89,6 +95,8 @@ class Protocol:
     stride: int = 112
     class_file: str | None = None
     background: int = 0
+    long_side: int = LONG_SIDE
+    padding: int = 1
 
 
 class LabelTable(NamedTuple):

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from sclip_lightning.data.reading.benchmark import Benchmark, ClassNames, Protocol
+from sclip_lightning.data.reading.benchmark import LONG_SIDE, Benchmark, ClassNames, Protocol
 from sclip_lightning.data.reading.dataset import KeptSamples, Sample, SegmentationDataset
 from sclip_lightning.data.reading.layout import Listing, check_files, expand
 from sclip_lightning.data.reading.sampler import ShardSampler
@@ -121,6 +121,11 @@ class SegmentationDataModule(LightningDataModule, ABC):
             raise ConfigError(msg)
         return self._protocol.short_side
 
+    @property
+    def resolved_long_side(self) -> int:
+        """Most pixels that the long side of images may have: the protocol's, unless a short side was given."""
+        return LONG_SIDE if self.short_side is not None or self._protocol is None else self._protocol.long_side
+
     def describe(self, classes: str | list[str] | None) -> Benchmark:
         """The benchmark as published, with the prompt names given instead of the published ones."""
         return self.published if classes is None else replace(self.published, prompts=ClassNames.load(classes))
@@ -171,7 +176,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         files = files[: self.num_samples]
         self._listing = listing
         resolved = self.short_side is not None or self._protocol is not None
-        pipeline = image_pipeline(self.resolved_short_side) if resolved else None
+        pipeline = self._pipeline() if resolved else None
         self.dataset = SegmentationDataset(files, pipeline, listing.label_map, skip_errors=self.on_error == "skip")
         if self.trainer is None:
             self.check_files(range(len(files)))
@@ -204,6 +209,10 @@ class SegmentationDataModule(LightningDataModule, ABC):
                 return Path(value).relative_to(expand(self._root()).absolute()).as_posix()
         return "none" if value is None else str(value)
 
+    def _pipeline(self) -> Any:
+        """From an image to the network's input."""
+        return image_pipeline(self.resolved_short_side, self.resolved_long_side)
+
     def _root(self) -> str:
         return self.root or os.environ.get(ROOT_VARIABLE, "")
 
@@ -213,7 +222,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         Raises:
             ConfigError: No short side was given, nor a protocol that has one; see ``use``.
         """
-        self.dataset.pipeline = image_pipeline(self.resolved_short_side)  # use() may have come after setup()
+        self.dataset.pipeline = self._pipeline()  # use() may have come after setup()
         self._shard = self._sampler()
         return DataLoader(
             self.dataset if self.kept is None else KeptSamples(self.dataset, self.kept),

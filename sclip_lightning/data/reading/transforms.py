@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from sclip_lightning.data.reading.benchmark import LONG_SIDE
 from sclip_lightning.data.reading.pixels import reason_of
 from sclip_lightning.errors import DataError
 
@@ -17,9 +18,6 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import albumentations as A
 
 __all__ = ["LONG_SIDE", "MEAN", "STD", "ImRescale", "check_patch", "image_pipeline", "prepare", "rescaled_size"]
-
-#: Upper bound on the long side in pixels, as in the published configurations of all benchmarks.
-LONG_SIDE = 2048
 
 #: CLIP's RGB mean and standard deviation on the 0..255 scale, rounded as in the published configurations.
 MEAN = (122.771, 116.746, 104.094)
@@ -68,13 +66,14 @@ class ImRescale(A.ImageOnlyTransform):
         return cv2.resize(img, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def image_pipeline(short_side: int) -> A.Compose:
+def image_pipeline(short_side: int, long_side: int = LONG_SIDE) -> A.Compose:
     """The pipeline from [H, W, 3] uint8 RGB to a normalised [3, h, w] float32 tensor.
 
     Args:
         short_side: Side length in pixels that the short side is resized to; 0 keeps the image's size.
+        long_side: Most pixels that the long side may have then.
     """
-    resize = [ImRescale(short_side)] if short_side else []
+    resize = [ImRescale(short_side, long_side)] if short_side else []
     return A.Compose([*resize, A.Normalize(mean=MEAN, std=STD, max_pixel_value=1.0), A.ToTensorV2()])
 
 

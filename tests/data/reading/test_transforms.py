@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from sclip_lightning.data import VOC21
+from sclip_lightning.data.reading.benchmark import Protocol
 from sclip_lightning.data.reading.transforms import MEAN, STD, ImRescale, image_pipeline, rescaled_size
 
 
@@ -58,3 +60,15 @@ def test_albumentations_is_the_mit_release_and_asks_no_registry():
     # AlbumentationsX (AGPL) installs the same module over it.
     with pytest.raises(importlib.metadata.PackageNotFoundError):
         importlib.metadata.version("albumentationsx")
+
+
+def test_a_protocol_may_bound_the_long_side():
+    """SegEarth-OV makes the long side 448 pixels; a short side of the user's own is kept to."""
+    image = np.zeros((300, 400, 3), np.uint8)
+    assert image_pipeline(448, 448)(image=image)["image"].shape == (3, 336, 448)
+    data = VOC21("nowhere")
+    data.use(Protocol(short_side=448, long_side=448))
+    assert (data.resolved_short_side, data.resolved_long_side) == (448, 448)
+    own = VOC21("nowhere", short_side=448)
+    own.use(Protocol(short_side=448, long_side=448))
+    assert (own.resolved_short_side, own.resolved_long_side) == (448, 2048)
