@@ -115,7 +115,7 @@ def score_predictions(
             )
             raise DataError(msg)
         counts = evaluation.update(torch.from_numpy(prediction), torch.from_numpy(target))
-        records.append(ImageRecord(index, id_, counts, time.perf_counter() - image_started, time.time()))
+        records.append(ImageRecord(id_, counts, time.perf_counter() - image_started, time.time()))
     seconds = time.perf_counter() - started
     check_agreement(records, benchmark.classes, evaluation.compute())
 

@@ -112,9 +112,9 @@ class SegmentationModule(LightningModule):
             except DataError as error:
                 if self.datamodule.on_error == "stop":
                     raise
-                self.context.recording.skipped(sample["index"], sample["id"], str(error))
+                self.context.recording.skipped(sample["id"], str(error))
                 continue
-            self.context.recording.scored(sample["index"], sample["id"], counts, time.perf_counter() - started)
+            self.context.recording.scored(sample["id"], counts, time.perf_counter() - started)
             outputs[sample["id"]] = output
         return outputs
 

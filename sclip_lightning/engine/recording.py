@@ -66,14 +66,14 @@ class Recording:
         self.session = session
         self._writer = RecordWriter(self.folder, session, self.rank)
 
-    def scored(self, index: int, id_: str, counts: ImageCounts, seconds: float) -> None:
+    def scored(self, id_: str, counts: ImageCounts, seconds: float) -> None:
         """Record an image; raises ``RunError`` where that cannot be written."""
-        self._writer.add(ImageRecord(index, id_, counts, seconds, time.time()))
+        self._writer.add(ImageRecord(id_, counts, seconds, time.time()))
         self.added += 1
 
-    def skipped(self, index: int, id_: str, reason: str) -> None:
+    def skipped(self, id_: str, reason: str) -> None:
         """Record that an image could not be scored, and why."""
-        self._writer.add(ImageRecord(index, id_, time=time.time(), skipped=reason))
+        self._writer.add(ImageRecord(id_, time=time.time(), skipped=reason))
 
     def arrive(self) -> None:
         """Say that this process has nothing to add."""

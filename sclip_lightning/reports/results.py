@@ -117,7 +117,12 @@ def results_of(run: Run, records: Records, performance: Mapping[str, Any] | None
     if records.conflicting:
         notes.append(
             f"{len(records.conflicting)} images were segmented twice with different results, {records.conflicting[0]} "
-            "for one; the later count."
+            "for one; those of the later session count."
+        )
+    if records.damaged:
+        notes.append(
+            f"{records.damaged} lines of the records are torn or damaged and count for nothing, as a killed process or "
+            "a full disk leaves them; their images were segmented again, or still have to be."
         )
     mixed = run.mixed()
     return Results(
