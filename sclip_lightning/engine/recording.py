@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sclip_lightning.errors import RunError
 from sclip_lightning.records import ImageCounts, ImageRecord, Records, RecordWriter, load_records
-from sclip_lightning.records.artefacts import RECORDS, RESULTS
+from sclip_lightning.records.artefacts import RECORDS, RESULTS, RUN
 from sclip_lightning.records.run import Run
 
 __all__ = ["Recording"]
@@ -50,10 +50,16 @@ class Recording:
             The number of this session, for ``join`` on every rank.
 
         Raises:
-            RunError: The folder holds another run.
+            RunError: The folder holds another run, or records of an unknown one.
         """
         earlier = Run.load(self.folder)
         self.run = run.continues(earlier, self.folder)
+        if earlier is None and any((self.folder / RECORDS).glob("*.jsonl")):
+            msg = (
+                f"{self.folder} holds records but no {RUN} that says of which run, so that they cannot be continued. "
+                f"Choose another --name, or delete {self.folder / RECORDS}."
+            )
+            raise RunError(msg)
         if complete and earlier is not None and (self.folder / RESULTS).is_file():
             self.run = earlier
         else:

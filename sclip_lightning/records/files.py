@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sclip_lightning.errors import RunError
+from sclip_lightning.files import store_folder
 from sclip_lightning.records.artefacts import RECORDS
 from sclip_lightning.records.record import ImageRecord
 
@@ -16,7 +17,7 @@ class RecordWriter:
     """Appends records to a file, each handed to the operating system before ``add`` returns.
 
     A process that is killed then loses nothing but the image in hand; a machine that loses power may lose what the
-    operating system had not stored yet, whose torn lines the reader drops.
+    operating system had not stored yet, whose torn lines the reader drops. All is stored once ``close`` has returned.
 
     Args:
         folder: The run's folder.
@@ -39,6 +40,7 @@ class RecordWriter:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+                store_folder(self.path.parent)
             while line:
                 line = line[os.write(self._file, line) :]
         except OSError as error:
@@ -50,8 +52,22 @@ class RecordWriter:
             raise RunError(msg) from error
 
     def close(self) -> None:
-        """Close the file; more records may follow nevertheless."""
-        if self._file is not None:
+        """Store and close the file; more records may follow nevertheless.
+
+        Raises:
+            RunError: It cannot be stored.
+        """
+        if self._file is None:
+            return
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            msg = (
+                f"The records in {self.path} cannot be stored ({error.strerror}). Make room, and give the same command "
+                "again: it goes on from what is there."
+            )
+            raise RunError(msg) from error
+        finally:
             os.close(self._file)
             self._file = None
 
