@@ -91,6 +91,7 @@ class TestCLI(LightningCLI):
         """Give the trainer its logger; only now is the name of the benchmark known."""
         given = self._get(self.config_init, "trainer")
         self.folder: Path | None = None
+        self.started = getattr(self, "started", [])  # kept from trainer to trainer: only the first one starts any
         if given.get("logger") is None:
             self.folder = self._open_folder()
             kwargs["logger"] = TensorBoardLogger(
@@ -125,10 +126,9 @@ class TestCLI(LightningCLI):
 
     def evaluate(self, **kwargs: Any) -> None:
         """Run the test; whatever ends it early ends all processes and says what there is to go on with."""
-        launcher = self.trainer.strategy.launcher
         first = is_first()
         with (
-            self.model.stop.listen(first, lambda: getattr(launcher, "procs", [])),
+            self.model.stop.listen(first, self.trainer.strategy.launcher, self.started),
             self._orderly_end(),
             locked(self.folder) if first and self.folder else nullcontext(),
         ):
@@ -152,8 +152,7 @@ class TestCLI(LightningCLI):
                 raise StoppedError(f"Stopped at your request. {self._progress()}") from error
             try:
                 if not isinstance(error, SclipError):
-                    stop.await_failure()
-                    stop.check_children()  # what failed here is then a consequence
+                    stop.await_failure(_connection_lost(error))
             finally:
                 stop.end_children()
             message = _explain(error)
@@ -210,6 +209,12 @@ def _explain(error: BaseException) -> str | None:
             f"({str(error).splitlines()[0].strip()}). Lower --data.num_workers; 0 reads in the main process."
         )
     return None
+
+
+def _connection_lost(error: BaseException) -> bool:
+    """Whether torch says that another process cannot be reached; gloo says so by an error without a type of its own."""
+    lost = isinstance(error, (torch.distributed.DistBackendError, torch.distributed.DistNetworkError))
+    return lost or (isinstance(error, RuntimeError) and ("gloo" in str(error) or "Connection" in str(error)))
 
 
 def run_test(arguments: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from sclip_lightning.engine.context import ImageOutput, RunContext
 from sclip_lightning.engine.evaluation import Evaluation, notes_on
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.engine.session_end import end_session
-from sclip_lightning.engine.session_start import begin_session, open_run, remaining_images
+from sclip_lightning.engine.session_start import begin_heartbeat, begin_session, open_run, remaining_images
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.options import SegmentorOptions
@@ -71,6 +71,7 @@ class SegmentationModule(LightningModule):
     def setup(self, stage: str) -> None:
         """Refuse a window that leaves gaps, and find out which images are still to be segmented."""
         self.settings = wiring.settle(self.options, self.datamodule)
+        self.stop.watch(begin_heartbeat(self.context, self.stop.failure))
         self.datamodule.remaining = remaining_images(self.context)
 
     def configure_model(self) -> None:
@@ -143,6 +144,7 @@ class SegmentationModule(LightningModule):
         end_session(self.context, self.evaluation, self.stop, seconds, anything_done=bool(self.datamodule.remaining))
 
     def teardown(self, stage: str) -> None:
-        """Delete the records of a run without a logger."""
+        """Say that this process is done, and delete the records of a run without a logger."""
+        self.stop.leave()
         if self._context is not None:
             self._context.close()
