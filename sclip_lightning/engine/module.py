@@ -11,6 +11,7 @@ from sclip_lightning.data import SegmentationDataModule
 from sclip_lightning.data.reading.dataset import Sample
 from sclip_lightning.engine import wiring
 from sclip_lightning.engine.context import ImageOutput, RunContext
+from sclip_lightning.engine.environment import counting_device
 from sclip_lightning.engine.evaluation import Evaluation, notes_on
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.engine.session_end import end_session
@@ -88,7 +89,7 @@ class SegmentationModule(LightningModule):
             embed = partial(wiring.embed_classes, clip, self.settings, data, self.device)
             self.texts = self.context.ranks.on_first(embed)
         self.segmentor = build_segmentor(self.networks, self.texts, self.settings).to(self.device)
-        self.evaluation = Evaluation(data.benchmark).to(self.device)
+        self.evaluation = Evaluation(data.benchmark).to(counting_device(self.device))
         protocol = wiring.describe_protocol(clip, self.segmentor, options, data, str(self.trainer.precision))
         notes = [*notes_on(data.benchmark), *self.settings.notes, *wiring.notes_on_weights(options)]
         begin_session(self.context, data, self.evaluation.boundary_names, protocol, notes)
