@@ -5,11 +5,12 @@ import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib.metadata import version
 from itertools import repeat
 from pathlib import Path
 
+import cv2
 import numpy as np
+import PIL
 from PIL import Image
 from tqdm import tqdm
 
@@ -149,5 +150,5 @@ def _write_scene(folder: Path, split: Split, index: int) -> str:
 def _generator_version() -> str:
     """A name for what the scenes depend on: the code that draws them, and the libraries that draw and compress."""
     sources = [Path(str(module.__file__)).read_bytes() for module in (scenes, textures, drawings)]
-    libraries = [version(name).encode() for name in ("numpy", "opencv-python-headless", "pillow")]
+    libraries = [module.__version__.encode() for module in (np, cv2, PIL)]
     return hashlib.sha256(b"\0".join(sources + libraries)).hexdigest()[:12]
