@@ -1,12 +1,23 @@
 """Writing files so that a reader finds the old content or the new, never half of it; and where files lie."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["DEMO", "DEMO_NETWORKS", "cache_folder", "replacing", "write_text"]
+__all__ = [
+    "DEMO",
+    "DEMO_NETWORKS",
+    "PARTIAL",
+    "cache_folder",
+    "remove_partial",
+    "replacing",
+    "store",
+    "store_folder",
+    "write_text",
+]
 
 #: Name that stands for the networks that come with the package, wherever weights or an architecture are named ...
 DEMO = "demo"
@@ -14,11 +25,18 @@ DEMO = "demo"
 DEMO_NETWORKS = Path(__file__).parent / "demo" / "networks"
 
 
+#: How the names of files begin that are being written; one that stays was left behind by a process that was killed.
+PARTIAL = ".partial-"
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the path of a temporary file beside ``path``, which takes its place unless an exception is raised."""
+    """Yield the path of a temporary file beside ``path``, which takes its place unless an exception is raised.
+
+    Afterwards the new content is stored, also should the machine lose power, and before that the old.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{path.stem[:40]}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -26,17 +44,48 @@ def replacing(path: Path) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)  # mkstemp makes files that only their owner may read
+        store(temporary)  # else a name may be stored before the content: a file of 0 bytes that looks finished
         temporary.replace(path)
+        store_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text; on return the content is stored, also should the machine lose power."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write UTF-8 text as it is, by ``replacing``."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def store(path: Path) -> None:
+    """Return only once a file's content survives a loss of power.
+
+    Raises:
+        OSError: It cannot be stored; some file systems find out only now that they have no room.
+    """
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def store_folder(path: Path) -> None:
+    """The same for the names in a folder, where the system can."""
+    if sys.platform == "win32":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # not every file system stores folders on request
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_partial(folder: Path) -> None:
+    """Delete what killed processes left half written in a folder and below; while nobody else writes there."""
+    for path in folder.rglob(f"{PARTIAL}*"):
+        path.unlink(missing_ok=True)
 
 
 def cache_folder() -> Path:

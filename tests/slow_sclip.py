@@ -1,8 +1,13 @@
-"""``sclip``, but segmenting an image takes at least a while: something to interrupt. ``python -m tests.slow_sclip``."""
+"""``sclip``, but segmenting an image takes at least a while: something to interrupt. ``python -m tests.slow_sclip``.
 
+``SLOW_SILENCE`` is how many seconds a process may give no sign of life.
+"""
+
+import os
 import time
 
 from sclip_lightning.cli import main
+from sclip_lightning.engine import heartbeat
 from sclip_lightning.engine.module import SegmentationModule
 
 SECONDS = 0.3
@@ -14,5 +19,8 @@ if __name__ == "__main__":
         time.sleep(SECONDS)
         return segment(self, sample, *arguments)
 
+    if "SLOW_SILENCE" in os.environ:
+        heartbeat.SILENCE = float(os.environ["SLOW_SILENCE"])
+        heartbeat.BEAT = heartbeat.SILENCE / 10
     SegmentationModule.segment = slow_segment
     main()

@@ -1,5 +1,6 @@
 """``sclip ablate``: what each part of a configuration gains, in one go."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from lightning.pytorch import Trainer
 from sclip_lightning.commands.test import TestCLI, is_first, run_cli
 from sclip_lightning.engine.environment import reset_peak_memory
 from sclip_lightning.engine.module import SegmentationModule
+from sclip_lightning.errors import RunError
 from sclip_lightning.files import write_text
 from sclip_lightning.model.ablation import Row, ablation_rows
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.records import load_records
 from sclip_lightning.records.run import Run
-from sclip_lightning.reports.comparison import ImageTable, paired_bootstrap, tabulate
+from sclip_lightning.reports.comparison import Difference, paired_bootstrap, remark_on, tabulate
 from sclip_lightning.reports.results import Results
 from sclip_lightning.reports.tables import render
 
@@ -72,42 +74,58 @@ class AblationCLI(TestCLI):
             self._report(folders)
 
     def _report(self, folders: list[Path]) -> None:
-        rows = summarise([row.name for row in self.rows], folders)
-        parent = folders[0].parent
-        write_text(parent / "ablation.md", render(for_reading(rows), "markdown") + "\n")
+        rows, remarks = summarise([row.name for row in self.rows], folders)
+        parent, remark = folders[0].parent, "".join(f"\n{remark}\n" for remark in remarks)
+        write_text(parent / "ablation.md", f"{render(for_reading(rows), 'markdown')}\n{remark}")
         write_text(parent / "ablation.csv", render(rows, "csv") + "\n")
         write_text(parent / "ablation.json", render(rows, "json") + "\n")
-        images = len(load_records(folders[0]).images)
+        images = rows[0]["images"]
         print(  # noqa: T201  the table is what the command is for
             f"\n{self.datamodule.benchmark.name}, {images} images\n\n{render(for_reading(rows), 'table')}\n\n"
             "In brackets: the difference to the baseline, and its 95 % interval (paired bootstrap over images).\n"
-            f"Peak memory is that of the whole process, with the weights. Written to {parent}"
+            f"Peak memory is that of the whole process, with the weights.\n{remark}\nWritten to {parent}"
         )
 
 
-def summarise(names: Sequence[str], folders: Sequence[Path]) -> list[dict[str, Any]]:
-    """One entry per row: scores, their difference to the baseline with its interval, speed and memory.
+def summarise(names: Sequence[str], folders: Sequence[Path]) -> tuple[list[dict[str, Any]], list[str]]:
+    """What an ablation found, over the images that all rows have scored.
 
     Args:
         names: Names of the rows, one of them ``baseline``.
         folders: Folders of their finished runs.
+
+    Returns:
+        One entry per row: scores, their difference to the baseline with its interval, speed and memory; and what a
+        reader must know.
+
+    Raises:
+        RunError: No image was scored in all rows.
     """
-    tables = [_table(folder) for folder in folders]
+    runs = [_run(folder) for folder in folders]
+    all_records = [load_records(folder).of(run.ids) for folder, run in zip(folders, runs, strict=True)]
+    common = set.intersection(*({record.id for record in records.images} for records in all_records))
+    ids = [id_ for id_ in runs[0].ids if id_ in common]
+    if not ids:
+        msg = f"The rows below {folders[0].parent} have scored no image in common. Evaluate again with --overwrite."
+        raise RunError(msg)
+    chosen = [records.of(ids).images for records in all_records]
+    tables = [tabulate(one, len(run.classes), run.boundaries) for one, run in zip(chosen, runs, strict=True)]
     baseline = tables[list(names).index("baseline")]
-    rows = []
-    for name, folder, table in zip(names, folders, tables, strict=True):
-        entry: dict[str, Any] = {"": name}
+    rows, differences = [], list[Difference]()
+    for name, folder, images, table in zip(names, folders, chosen, tables, strict=True):
+        entry: dict[str, Any] = {"": name, "images": len(ids)}
         for difference in paired_bootstrap(baseline, table):
             if difference.metric in METRICS:
+                differences.append(difference)
                 gain = difference.b - difference.a
                 bounds = {"gain": gain, "low": difference.low, "high": difference.high}
                 entry[difference.metric] = difference.b
                 entry |= {f"{difference.metric} {key}": value for key, value in bounds.items()}
-        seconds = [record.seconds for record in load_records(folder).images]
-        entry["seconds per image"] = sum(seconds) / len(seconds)
+        entry["seconds per image"] = sum(record.seconds for record in images) / len(images)
         entry["peak memory GiB"] = _peak_memory(folder)
         rows.append(entry)
-    return rows
+    remark = remark_on(differences)
+    return rows, [remark] if remark else []
 
 
 def for_reading(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -118,8 +136,9 @@ def for_reading(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         for metric in METRICS:
             if metric in row:
                 gain, low, high = (100 * row[f"{metric} {key}"] for key in ("gain", "low", "high"))
-                interval = "" if row[""] == "baseline" else f" ({gain:+.2f} [{low:+.2f}, {high:+.2f}])"
-                entry[metric] = f"{100 * row[metric]:.2f}{interval}"
+                interval = "" if math.isnan(low) else f" [{low:+.2f}, {high:+.2f}]"
+                gained = "" if row[""] == "baseline" else f" ({gain:+.2f}{interval})"
+                entry[metric] = f"{100 * row[metric]:.2f}{gained}"
         entry["s/image"] = f"{row['seconds per image']:.3f}"
         entry["peak GiB"] = f"{row['peak memory GiB']:.2f}"
         readable.append(entry)
@@ -131,10 +150,10 @@ def run_ablate(arguments: Sequence[str]) -> None:
     run_cli(AblationCLI, arguments)
 
 
-def _table(folder: Path) -> ImageTable:
+def _run(folder: Path) -> Run:
     run = Run.load(folder)
     assert run is not None  # it has just ended
-    return tabulate(load_records(folder).of(run.ids).images, len(run.classes), run.boundaries)
+    return run
 
 
 def _peak_memory(folder: Path) -> float:

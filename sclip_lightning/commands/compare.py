@@ -15,6 +15,7 @@ from sclip_lightning.reports.comparison import (
     class_changes,
     image_changes,
     paired_bootstrap,
+    remark_on,
     tabulate,
 )
 from sclip_lightning.reports.tables import FORMATS, render
@@ -70,7 +71,8 @@ def run_compare(arguments: Sequence[str]) -> None:
         "Classes whose IoU changed most": [_row("class", change.name, change) for change in classes],
         f"Images whose {options.metric} changed most": [_row("image", change.id, change) for change in images],
     }
-    _write(sections, options.format, remarks)
+    few = remark_on(differences)
+    _write(sections, options.format, [*remarks, few] if few else remarks)
     if options.panels is not None:
         from sclip_lightning.commands.parsing.compare_panels import write_panels  # imports torch
 
@@ -90,7 +92,7 @@ def _common(folders: tuple[Path, Path], runs: tuple[Run, Run]) -> tuple[Records,
         raise ConfigError(msg)
     records = [load_records(folder).of(run.ids) for folder, run in zip(folders, runs, strict=True)]
     scored = [{record.id for record in one.images} for one in records]
-    both = scored[0] & scored[1]
+    both = [id_ for id_ in a.ids if id_ in scored[0] & scored[1]]
     if not both:
         msg = (
             f"{folders[0]} has scored {len(scored[0])} images, {folders[1]} {len(scored[1])}, and none of them are the "
@@ -100,8 +102,8 @@ def _common(folders: tuple[Path, Path], runs: tuple[Run, Run]) -> tuple[Records,
     remarks = []
     if scored[0] != scored[1]:
         remarks.append(
-            f"Compared on the {len(both)} images that both runs have scored: {len(scored[0] - both)} of A and "
-            f"{len(scored[1] - both)} of B are left out."
+            f"Compared on the {len(both)} images that both runs have scored: {len(scored[0] - scored[1])} of A and "
+            f"{len(scored[1] - scored[0])} of B are left out."
         )
     names = dict.fromkeys([*a.protocol, *b.protocol])
     for name in names:

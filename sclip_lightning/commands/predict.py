@@ -23,6 +23,7 @@ from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
 from sclip_lightning.records.artefacts import CONFIG, LABELS, OVERLAYS
 from sclip_lightning.records.run_folder import new_run_folder
+from sclip_lightning.reports.cells import csv_cell
 from sclip_lightning.reports.shares import ShareTable
 from sclip_lightning.segmentor import Precision, Segmentor, check_options
 from sclip_lightning.vocabulary import Vocabulary
@@ -211,7 +212,7 @@ def _write_classes(path: Path, vocabulary: Vocabulary) -> None:
         writer = csv.writer(file)
         writer.writerow(["index", "class", "names", "red", "green", "blue"])
         for index, (name, words) in enumerate(zip(vocabulary.names, vocabulary.synonyms, strict=True)):
-            writer.writerow([index, name, ", ".join(words), *vocabulary.palette[index].tolist()])
+            writer.writerow([index, csv_cell(name), csv_cell(", ".join(words)), *vocabulary.palette[index].tolist()])
 
 
 def _write_settings(path: Path, segmentor: Segmentor, vocabulary: Vocabulary) -> None:

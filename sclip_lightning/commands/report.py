@@ -87,14 +87,15 @@ def _image_rows(folder: Path) -> list[dict[str, Any]]:
     run, records = read_run(folder), load_records(folder)
     records = records.of(run.ids)
     table = tabulate(records.images, len(run.classes), run.boundaries)
+    places = {id_: index for index, id_ in enumerate(run.ids)}
     scores = table.image_scores()
     scored: list[dict[str, Any]] = [
-        {"index": record.index, "image": record.id, "status": "scored"}
+        {"index": places[record.id], "image": record.id, "status": "scored"}
         | {name: float(values[i]) for name, values in scores.items()}
         | {"seconds": f"{record.seconds:.3f}"}
         for i, record in enumerate(records.images)
     ]
-    skipped = [{"index": record.index, "image": record.id, "status": "skipped"} for record in records.skipped]
+    skipped = [{"index": places[record.id], "image": record.id, "status": "skipped"} for record in records.skipped]
     return sorted([*scored, *skipped], key=lambda row: row["index"])
 
 

@@ -118,7 +118,7 @@ def score_predictions(
         counts = evaluation.update(torch.from_numpy(prediction), torch.from_numpy(target))
         seen = {"image": "", "labels": labels_checksum(target), "stamp": stamp(dataset.files[index])}
         seconds = time.perf_counter() - image_started
-        records.append(ImageRecord(index, id_, counts, seconds, time.time(), fingerprint=seen))
+        records.append(ImageRecord(id_, counts, seconds, time.time(), fingerprint=seen))
     seconds = time.perf_counter() - started
     check_agreement(records, benchmark.classes, evaluation.compute())
 

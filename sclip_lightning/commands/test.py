@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -31,10 +32,10 @@ from sclip_lightning.engine.callbacks import (
 from sclip_lightning.engine.context import RunContext
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.engine.module import SegmentationModule
-from sclip_lightning.errors import RunError, SclipError, StoppedError
+from sclip_lightning.errors import ConfigError, RunError, SclipError, StoppedError
 from sclip_lightning.records import load_records
 from sclip_lightning.records.run import Run
-from sclip_lightning.records.run_folder import locked, open_run_folder, run_folder
+from sclip_lightning.records.run_folder import locked, open_run_folder, run_folder, tidy
 
 __all__ = ["TestCLI", "is_first", "run_cli", "run_test"]
 
@@ -90,6 +91,7 @@ class TestCLI(LightningCLI):
         """Give the trainer its logger; only now is the name of the benchmark known."""
         given = self._get(self.config_init, "trainer")
         self.folder: Path | None = None
+        self.started = getattr(self, "started", [])  # kept from trainer to trainer: only the first one starts any
         if given.get("logger") is None:
             self.folder = self._open_folder()
             kwargs["logger"] = TensorBoardLogger(
@@ -98,7 +100,17 @@ class TestCLI(LightningCLI):
                 version=self.folder.name,
                 default_hp_metric=False,
             )
-        trainer = super().instantiate_trainer(**kwargs)
+        try:
+            trainer = super().instantiate_trainer(**kwargs)
+        except (MisconfigurationException, TypeError, ValueError) as error:
+            if isinstance(error.__cause__, SclipError):
+                raise error.__cause__ from None
+            chosen = ", ".join(f"--trainer.{name} {given.get(name)}" for name in ("accelerator", "devices", "strategy"))
+            msg = (
+                f"No trainer can be made of these options ({chosen}): {' '.join(str(error).split())} Give others; "
+                "sclip test --help has what there is."
+            )
+            raise ConfigError(msg) from error
         if isinstance(trainer.strategy, DDPStrategy) and isinstance(given.get("strategy"), str):
             trainer.strategy._timeout = TIMEOUT
         return trainer
@@ -114,13 +126,14 @@ class TestCLI(LightningCLI):
 
     def evaluate(self, **kwargs: Any) -> None:
         """Run the test; whatever ends it early ends all processes and says what there is to go on with."""
-        launcher = self.trainer.strategy.launcher
         first = is_first()
         with (
-            self.model.stop.listen(first, lambda: getattr(launcher, "procs", [])),
+            self.model.stop.listen(first, self.trainer.strategy.launcher, self.started),
             self._orderly_end(),
             locked(self.folder) if first and self.folder else nullcontext(),
         ):
+            if first and self.folder:
+                tidy(self.folder, self._get(self.config, "overwrite"))
             self.trainer.test(verbose=False, **kwargs)
 
     @contextmanager
@@ -139,8 +152,7 @@ class TestCLI(LightningCLI):
                 raise StoppedError(f"Stopped at your request. {self._progress()}") from error
             try:
                 if not isinstance(error, SclipError):
-                    stop.await_failure()
-                    stop.check_children()  # what failed here is then a consequence
+                    stop.await_failure(_connection_lost(error))
             finally:
                 stop.end_children()
             message = _explain(error)
@@ -157,7 +169,7 @@ class TestCLI(LightningCLI):
         return f"{done} of {len(run.ids)} images are recorded in {self.folder}: the same command goes on from there."
 
     def _open_folder(self) -> Path:
-        """Open the run's folder; only the first process may clear it."""
+        """Open the run's folder, on the first process; what it holds is cleared once it is locked."""
         resume, overwrite = self._get(self.config, "resume"), self._get(self.config, "overwrite")
         output_dir, benchmark, name = (
             self._get(self.config, "output_dir"),
@@ -197,6 +209,12 @@ def _explain(error: BaseException) -> str | None:
             f"({str(error).splitlines()[0].strip()}). Lower --data.num_workers; 0 reads in the main process."
         )
     return None
+
+
+def _connection_lost(error: BaseException) -> bool:
+    """Whether torch says that another process cannot be reached; gloo says so by an error without a type of its own."""
+    lost = isinstance(error, (torch.distributed.DistBackendError, torch.distributed.DistNetworkError))
+    return lost or (isinstance(error, RuntimeError) and ("gloo" in str(error) or "Connection" in str(error)))
 
 
 def run_test(arguments: Sequence[str]) -> None:

@@ -3,31 +3,30 @@
 import contextlib
 import platform
 import sys
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 
 import torch
 
 from sclip_lightning import __version__
 
-__all__ = ["describe_environment", "peak_memory", "reset_peak_memory"]
+__all__ = ["counting_device", "describe_environment", "peak_memory", "reset_peak_memory"]
 
-_PACKAGES = (
-    "torch",
-    "lightning",
-    "open_clip_torch",
-    "torchmetrics",
-    "albumentations",
-    "opencv-python-headless",
-    "numpy",
-)
+#: What computes the numbers, by the names under which it is imported. Distributions have others, and several of them
+#: may bring one: opencv-python, opencv-python-headless and conda's all bring cv2.
+_MODULES = ("torch", "lightning", "open_clip", "torchmetrics", "albumentations", "cv2", "numpy")
 
 
 def describe_environment(device: torch.device) -> dict[str, str]:
     """Versions of what computes the numbers, and the name of the device."""
     accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
-    versions = {name: version(name) for name in _PACKAGES}
+    versions = {name: str(getattr(import_module(name), "__version__", "unknown")) for name in _MODULES}
     return {"sclip_lightning": __version__, "python": platform.python_version(), "device": accelerator} | versions
+
+
+def counting_device(device: torch.device) -> torch.device:
+    """Where to count what was computed on a device: there, but on the CPU for Apple's GPUs, which lack float64."""
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def reset_peak_memory(device: torch.device) -> None:

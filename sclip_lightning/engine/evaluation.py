@@ -43,7 +43,9 @@ class Evaluation(nn.Module):
         self.boundaries: Any = nn.ModuleList(BoundaryF1(classes, tolerance) for tolerance in tolerances.values())
 
     def update(self, prediction: Tensor, target: Tensor) -> ImageCounts:
-        """Count one image: [H, W] labels 0..C-1 against [H, W] labels 0..C-1 or 255 (ignored)."""
+        """Count one image: [H, W] labels 0..C-1 against [H, W] labels 0..C-1 or 255 (ignored); on any device."""
+        device = self.regions.confusion.device
+        prediction, target = prediction.to(device), target.to(device)
         self.regions.update(prediction, target)
         boundaries = {}
         for name, metric in zip(self.boundary_names, self.boundaries, strict=True):

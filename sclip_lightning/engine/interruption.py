@@ -2,19 +2,22 @@
 
 The first Ctrl-C (or SIGTERM) lets every process finish its image; the second ends all at once. A terminal signals all
 processes of a run, ``kill`` one of them, so whoever is asked tells the others (SIGUSR1). A process whose parent is gone
-ends after its image, and the first process when another has failed.
+ends after its image, and the first process when another has failed. Processes that no other has started watch each
+other's signs of life.
 """
 
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from subprocess import Popen
 from types import FrameType
+from typing import Any
 
 from sclip_lightning.data.reading.workers import STOP_SIGNALS
+from sclip_lightning.engine.heartbeat import Heartbeat
 from sclip_lightning.errors import RunError, StoppedError
 
 __all__ = ["PARENT_VARIABLE", "StopRequest"]
@@ -37,20 +40,26 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.parent: int | None = None
-        self._children: Callable[[], Sequence[Popen[bytes]]] = list
+        self._heartbeat: Heartbeat | None = None
+        self._launcher: Any = None
+        self._started: list[Popen[bytes]] = []
         self._listening = False
         self._asked = False
         self._among_images = False
 
     @contextmanager
-    def listen(self, first: bool = True, children: Callable[[], Sequence[Popen[bytes]]] = list) -> Iterator[None]:
+    def listen(
+        self, first: bool = True, launcher: Any = None, started: list[Popen[bytes]] | None = None
+    ) -> Iterator[None]:
         """Handle Ctrl-C within; in the main thread of the process.
 
         Args:
             first: Whether this is the run's first process, which may start the others.
-            children: Asked for the processes that this one has started.
+            launcher: Lightning's, whose ``procs`` are the processes that this one starts, if it does.
+            started: Processes that an earlier trainer started, and that take part in this run; those of this one are
+                added.
         """
-        self._children = children
+        self._launcher, self._started = launcher, [] if started is None else started
         if first:
             os.environ[PARENT_VARIABLE] = str(os.getpid())
         elif PARENT_VARIABLE in os.environ:  # else a scheduler started all processes, and ends them together
@@ -61,9 +70,25 @@ class StopRequest:
         try:
             yield
         finally:
+            self.leave()
             self._listening = False
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def watch(self, heartbeat: Heartbeat) -> None:
+        """From now on notice when another process of the run is gone, whoever started it."""
+        self._heartbeat = heartbeat
+        if self._listening:
+            # Lightning watches those it has started, too, and ends this process without a word where one fails. It
+            # watches this very list; what is not in it any more is watched here.
+            self._started += self._launched()
+            self._launched().clear()
+        heartbeat.start()
+
+    def leave(self) -> None:
+        """Say to the other processes that this one takes part no longer."""
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
 
     def begin_images(self) -> None:
         """From now on a request waits for ``check``; before, it ends the run at once."""
@@ -88,27 +113,46 @@ class StopRequest:
         if self.orphaned:
             raise StoppedError("The first process of the run has ended.")
         self.check_children()
+        if self._heartbeat is not None and self._heartbeat.missing:
+            self.await_failure(connection_lost=True)  # one that this process started may still be about to say why
 
     def check_children(self) -> None:
         """Raise ``RunError`` if a process that this one started has failed."""
+        failure = self.failure()
+        if failure:
+            raise RunError(failure)
+
+    def failure(self) -> str | None:
+        """What became of a process that this one started and that has failed, in words; None while none has."""
         failed = [child.returncode for child in self._children() if child.poll()]
-        if failed:
-            msg = (
-                f"Another process of this run ended with {failed[0]}; its own message, if it had time for one, stands "
-                "above. All images finished before are recorded: the same command goes on from there."
-            )
-            raise RunError(msg)
+        if not failed:
+            return None
+        return (
+            f"Another process of this run ended with {failed[0]}; its own message, if it had time for one, stands "
+            "above. All images finished before are recorded: the same command goes on from there."
+        )
 
     @property
     def orphaned(self) -> bool:
         """Whether the run's first process, which started this one, has ended."""
         return self.parent is not None and os.getppid() != self.parent
 
-    def await_failure(self) -> None:
-        """Give a process that this one started, and whose end broke a connection, time to be seen to have ended."""
+    def await_failure(self, connection_lost: bool) -> None:
+        """Give a process whose end broke a connection time to be seen to have ended.
+
+        Args:
+            connection_lost: Whether this process knows that another is gone, and only not which.
+
+        Raises:
+            RunError: It is; what failed here is then a consequence.
+        """
         deadline = time.monotonic() + LAST_WORDS
         while self._children() and time.monotonic() < deadline and not any(c.poll() for c in self._children()):
             time.sleep(0.05)
+        self.check_children()
+        if connection_lost and self._heartbeat is not None:
+            self._heartbeat.wait_for_failure()
+            self._heartbeat.check()
 
     def wait_for_children(self) -> None:
         """Let the other processes finish their images; afterwards none of them is left."""
@@ -123,6 +167,12 @@ class StopRequest:
             if child.poll() is None:
                 child.kill()
                 child.wait()
+
+    def _launched(self) -> list[Popen[bytes]]:
+        return getattr(self._launcher, "procs", [])
+
+    def _children(self) -> list[Popen[bytes]]:
+        return [*self._started, *self._launched()]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del frame

@@ -13,10 +13,11 @@ from sclip_lightning.data.reading.dataset import Sample
 from sclip_lightning.data.reading.transforms import check_patch
 from sclip_lightning.engine import wiring
 from sclip_lightning.engine.context import ImageOutput, RunContext
+from sclip_lightning.engine.environment import counting_device
 from sclip_lightning.engine.evaluation import Evaluation, notes_on
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.engine.session_end import end_session
-from sclip_lightning.engine.session_start import begin_session, open_run, remaining_images
+from sclip_lightning.engine.session_start import begin_heartbeat, begin_session, open_run, remaining_images
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.memory import memory_for
@@ -74,6 +75,7 @@ class SegmentationModule(LightningModule):
     def setup(self, stage: str) -> None:
         """Refuse a window that leaves gaps, and find out which images are still to be segmented."""
         self.settings = wiring.settle(self.options, self.datamodule)
+        self.stop.watch(begin_heartbeat(self.context, self.stop.failure))
         self.datamodule.remaining = remaining_images(self.context, self.datamodule)
 
     def configure_model(self) -> None:
@@ -90,7 +92,7 @@ class SegmentationModule(LightningModule):
             embed = partial(wiring.embed_classes, clip, self.settings, data, self.device)
             self.texts = self.context.ranks.on_first(embed)
         self.segmentor = build_segmentor(self.networks, self.texts, self.settings).to(self.device)
-        self.evaluation = Evaluation(data.benchmark).to(self.device)
+        self.evaluation = Evaluation(data.benchmark).to(counting_device(self.device))
         protocol = wiring.describe_protocol(clip, self.segmentor, options, data, str(self.trainer.precision))
         notes = [*notes_on(data.benchmark), *self.settings.notes, *wiring.notes_on_weights(options)]
         begin_session(self.context, data, self.evaluation.boundary_names, protocol, notes)
@@ -115,10 +117,10 @@ class SegmentationModule(LightningModule):
             except DataError as error:
                 if self.datamodule.on_error == "stop":
                     raise
-                self.context.recording.skipped(sample["index"], sample["id"], str(error))
+                self.context.recording.skipped(sample["id"], str(error))
                 continue
             seconds = time.perf_counter() - started
-            self.context.recording.scored(sample["index"], sample["id"], counts, seconds, sample["fingerprint"])
+            self.context.recording.scored(sample["id"], counts, seconds, sample["fingerprint"])
             outputs[sample["id"]] = output
         return outputs
 
@@ -150,6 +152,7 @@ class SegmentationModule(LightningModule):
         end_session(self.context, self.evaluation, self.stop, seconds, anything_done=bool(self.datamodule.remaining))
 
     def teardown(self, stage: str) -> None:
-        """Delete the records of a run without a logger."""
+        """Say that this process is done, and delete the records of a run without a logger."""
+        self.stop.leave()
         if self._context is not None:
             self._context.close()

@@ -7,6 +7,8 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
+from sclip_lightning.engine.environment import counting_device
+
 __all__ = ["Ranks"]
 
 T = TypeVar("T")
@@ -39,7 +41,7 @@ class Ranks:
 
     def gather(self, value: float) -> Tensor:
         """This rank's value and those of all others: float64, [ranks], or a scalar where there is one rank only."""
-        return self._strategy.all_gather(torch.tensor(value, dtype=torch.float64, device=self.device))
+        return self._strategy.all_gather(torch.tensor(value, dtype=torch.float64, device=counting_device(self.device)))
 
     def __str__(self) -> str:
         return f"{self.number} x {self.device.type}"

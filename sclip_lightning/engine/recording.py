@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sclip_lightning.errors import RunError
 from sclip_lightning.records import ImageCounts, ImageRecord, Records, RecordWriter, load_records
-from sclip_lightning.records.artefacts import RECORDS, RESULTS
+from sclip_lightning.records.artefacts import RECORDS, RESULTS, RUN
 from sclip_lightning.records.run import Run
 
 __all__ = ["Recording"]
@@ -54,10 +54,16 @@ class Recording:
             The number of this session, for ``join`` on every rank.
 
         Raises:
-            RunError: The folder holds another run.
+            RunError: The folder holds another run, or records of an unknown one.
         """
         earlier = Run.load(self.folder)
         self.run = run.continues(earlier, self.folder)
+        if earlier is None and any((self.folder / RECORDS).glob("*.jsonl")):
+            msg = (
+                f"{self.folder} holds records but no {RUN} that says of which run, so that they cannot be continued. "
+                f"Choose another --name, or delete {self.folder / RECORDS}."
+            )
+            raise RunError(msg)
         if complete and earlier is not None and (self.folder / RESULTS).is_file():
             self.run = earlier
         else:
@@ -70,14 +76,14 @@ class Recording:
         self.session = session
         self._writer = RecordWriter(self.folder, session, self.rank)
 
-    def scored(self, index: int, id_: str, counts: ImageCounts, seconds: float, fingerprint: dict[str, str]) -> None:
+    def scored(self, id_: str, counts: ImageCounts, seconds: float, fingerprint: dict[str, str]) -> None:
         """Record an image; raises ``RunError`` where that cannot be written."""
-        self._writer.add(ImageRecord(index, id_, counts, seconds, time.time(), fingerprint=fingerprint))
+        self._writer.add(ImageRecord(id_, counts, seconds, time.time(), fingerprint=fingerprint))
         self.added += 1
 
-    def skipped(self, index: int, id_: str, reason: str) -> None:
+    def skipped(self, id_: str, reason: str) -> None:
         """Record that an image could not be scored, and why."""
-        self._writer.add(ImageRecord(index, id_, time=time.time(), skipped=reason))
+        self._writer.add(ImageRecord(id_, time=time.time(), skipped=reason))
 
     def arrive(self) -> None:
         """Say that this process has nothing to add."""

@@ -45,6 +45,7 @@ def end_session(
     context.results, context.reported_before = ranks.on_first(
         lambda: _results(context, performance, images, anything_done)
     )
+    stop.leave()  # nobody waits for another any more; the first process alone may draw and write for minutes
 
 
 def _results(

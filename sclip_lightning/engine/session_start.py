@@ -1,5 +1,7 @@
 """The start of a session: what is refused, where the run lies, which images are left, and what it says it is."""
 
+import os
+import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -14,12 +16,20 @@ from sclip_lightning.data import SegmentationDataModule
 from sclip_lightning.data.reading.dataset import Sample
 from sclip_lightning.engine.context import RunContext
 from sclip_lightning.engine.environment import describe_environment
+from sclip_lightning.engine.heartbeat import Heartbeat
 from sclip_lightning.engine.ranks import Ranks
 from sclip_lightning.engine.recording import Recording
 from sclip_lightning.errors import ConfigError, DataError, RunError
 from sclip_lightning.records.run import Run, Session
 
-__all__ = ["begin_session", "check_trainer", "check_unchanged", "open_run", "remaining_images"]
+__all__ = [
+    "begin_heartbeat",
+    "begin_session",
+    "check_trainer",
+    "check_unchanged",
+    "open_run",
+    "remaining_images",
+]
 
 
 def check_trainer(trainer: Trainer) -> None:
@@ -62,6 +72,18 @@ def open_run(trainer: Trainer, data: SegmentationDataModule, segment: Callable[[
     place = folder or Path(ranks.on_first(lambda: temporary.name if temporary else ""))
     recording = Recording(place, ranks.rank)
     return RunContext(folder, data.benchmark, data.dataset, recording, ranks, segment, temporary=temporary)
+
+
+def begin_heartbeat(context: RunContext, failure: Callable[[], str | None]) -> Heartbeat:
+    """The signs of life that the processes of a run give each other, not started yet. A collective.
+
+    Args:
+        context: The run.
+        failure: Asked for what else has gone wrong with the others.
+    """
+    ranks = context.ranks
+    token = ranks.on_first(lambda: f"alive-{os.getpid()}-{secrets.token_hex(4)}")
+    return Heartbeat(context.recording.folder, token, ranks.rank, ranks.number, failure)
 
 
 def remaining_images(context: RunContext, data: SegmentationDataModule) -> list[int]:

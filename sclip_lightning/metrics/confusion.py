@@ -22,7 +22,8 @@ class RegionScores(NamedTuple):
         iou: [C] float64, intersection over union; NaN for a class in neither map.
         precision: [C] float64; NaN for a class never predicted.
         recall: [C] float64, also called class accuracy; NaN for a class not in the ground truth.
-        f1: [C] float64, 2 TP / (2 TP + FP + FN), also called Dice; NaN for a class in neither map.
+        f1: [C] float64, 2 TP / (2 TP + FP + FN), also called Dice; NaN for a class without a hit, where precision and
+            recall have no harmonic mean.
         miou: Mean of ``iou`` without NaN.
         mean_accuracy: Mean of ``recall`` without NaN (mAcc).
         mean_f1: Mean of ``f1`` without NaN.
@@ -74,7 +75,8 @@ def scores(confusion: Tensor) -> RegionScores:
     hits, true, predicted = counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)
     iou = hits / (true + predicted - hits)
     recall = hits / true
-    f1 = 2 * hits / (true + predicted)
+    # As mmsegmentation's mean_iou metric (f_score in iou_metric.py): 2PR / (P + R) is 0 / 0 where P and R are both 0.
+    f1 = torch.where(hits > 0, 2 * hits / (true + predicted), torch.nan)
     return RegionScores(
         iou=iou,
         precision=hits / predicted,

@@ -10,6 +10,7 @@ __all__ = [
     "EVENTS",
     "HPARAMS",
     "LABELS",
+    "LOCK",
     "OVERLAYS",
     "PANELS",
     "PER_CLASS",
@@ -31,8 +32,10 @@ PER_CLASS = "per_class.csv"
 CONFIG = "config.yaml"
 #: TensorBoard's: Lightning's logger chooses both names.
 HPARAMS, EVENTS = "hparams.yaml", "events.out.tfevents.*"
-#: Folder of record files, the lock and the marks of processes that are done.
+#: Folder of record files, the lock and the marks of processes: that they are done, that they are alive.
 RECORDS = "records"
+#: In that folder. It is never deleted: whoever waits for it would wait for a file that is not there any more.
+LOCK = ".lock"
 #: Folders with a file for some or all images.
 PANELS, RANKED_PANELS = "panels", "ranked_panels"
 LABELS, OVERLAYS, PROBABILITIES = "labels", "overlays", "probabilities"

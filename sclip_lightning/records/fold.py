@@ -185,6 +185,8 @@ def precision_recall_f1(counts: Ints) -> tuple[Floats, Floats, Floats]:
 def region_scores(hits: Floats, true: Floats, predicted: Floats) -> dict[str, Floats]:
     """IoU, precision, recall and F1, each [..., C], from numbers of pixels of the same shape, as mmsegmentation.
 
+    F1 is NaN for a class without a hit: the harmonic mean of precision 0 and recall 0 is 0 / 0.
+
     Args:
         hits: Pixels of the class in both maps.
         true: Pixels of the class in the ground truth.
@@ -195,7 +197,7 @@ def region_scores(hits: Floats, true: Floats, predicted: Floats) -> dict[str, Fl
             "IoU": hits / (true + predicted - hits),
             "precision": hits / predicted,
             "recall": hits / true,
-            "F1": 2 * hits / (true + predicted),
+            "F1": np.where(hits > 0, 2 * hits / (true + predicted), np.nan),
         }
 
 

@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 __all__ = ["ImageCounts", "ImageRecord"]
 
+#: Number of the lines' format; a line with another one, or none, is refused rather than read as what it is not.
+FORMAT = 2
+
 _PREFIX = b'{"crc32": "'
 _MIDDLE = b'", "record": '
 _START = len(_PREFIX) + 8 + len(_MIDDLE)  # 8 digits of the checksum between them
@@ -45,8 +48,9 @@ class ImageCounts:
 class ImageRecord:
     """One image of a run.
 
+    Its place in the data set is none of it: data sets grow, and the run's list of ids says where an image stands.
+
     Attributes:
-        index: Position in the data set.
         id: The data set's name for the image.
         counts: What it adds to the sums; nothing if it was skipped.
         seconds: Time its segmentation and scoring took.
@@ -55,7 +59,6 @@ class ImageRecord:
         fingerprint: What the image and its ground truth were, in the data module's words; empty where nobody said.
     """
 
-    index: int
     id: str
     counts: ImageCounts = field(default_factory=ImageCounts)
     seconds: float = 0.0
@@ -66,7 +69,7 @@ class ImageRecord:
     def to_line(self) -> bytes:
         """The record as one line of JSON that starts with the CRC-32 of the rest."""
         content: dict[str, Any] = {
-            "index": self.index,
+            "format": FORMAT,
             "id": self.id,
             "status": "scored" if self.skipped is None else "skipped",
             "seconds": round(self.seconds, 6),
@@ -83,14 +86,20 @@ class ImageRecord:
 
     @classmethod
     def from_line(cls, line: bytes) -> "ImageRecord | None":
-        """The record that a line stores; None if the line is torn or damaged."""
+        """The record that a line stores; None if the line is torn or damaged.
+
+        Raises:
+            ValueError: The line is whole, but of another format.
+        """
         text = line[_START:-2]
         start = b"%b%08x%b" % (_PREFIX, crc32(text), _MIDDLE)
         if not (line.startswith(start) and line.endswith(b"}\n")):
             return None
         content = json.loads(text)
+        if content.get("format") != FORMAT:
+            found = f"has format {content['format']}" if "format" in content else "has no format number"
+            raise ValueError(f"{found}, but this version of sclip_lightning reads format {FORMAT}")
         return cls(
-            index=content["index"],
             id=content["id"],
             counts=ImageCounts(
                 np.array(content.get("confusion", [[], [], []]), dtype=np.int64),

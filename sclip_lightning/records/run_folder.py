@@ -1,21 +1,46 @@
 """Where a run leaves its files, ``<output_dir>/<benchmark>/<name>``, and who may write there."""
 
 import os
+import platform
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from sclip_lightning.errors import ConfigError, RunError
-from sclip_lightning.records.artefacts import ALL, RECORDS, RESULTS, RUN
+from sclip_lightning.files import remove_partial
+from sclip_lightning.records.artefacts import (
+    ALL,
+    CONFIG,
+    EVENTS,
+    HPARAMS,
+    LOCK,
+    RECORDS,
+    RESULTS,
+    RUN,
+)
 
-__all__ = ["clear_run", "locked", "new_run_folder", "open_run_folder", "run_folder"]
+__all__ = ["clear_run", "locked", "new_run_folder", "open_run_folder", "run_folder", "tidy"]
+
+#: What may lie in the folder of a run that ended before it could say what it is.
+_BEFORE_RUN = (CONFIG, EVENTS, HPARAMS, RECORDS)
 
 
 def run_folder(output_dir: str, benchmark: str, name: str) -> Path:
-    """The folder of a run; ``~`` is filled in."""
+    """The folder of a run; ``~`` is filled in.
+
+    Raises:
+        ConfigError: It would not lie in the folder of all runs.
+    """
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        msg = (
+            f"--name is {name!r}, which names no folder below that of all runs, {output_dir}. Give a name without '..' "
+            "and without a '/' at its beginning, and another --output_dir for a run elsewhere."
+        )
+        raise ConfigError(msg)
     return Path(output_dir).expanduser() / benchmark / name
 
 
@@ -46,16 +71,18 @@ def new_run_folder(output_dir: str, benchmark: str, name: str) -> Path:
 def open_run_folder(output_dir: str, benchmark: str, name: str, resume: bool = False, overwrite: bool = False) -> Path:
     """Make the folder of a run, or take the one that is there, to go on with what it holds.
 
+    Nothing is deleted yet: that waits until the folder is locked, for ``tidy``.
+
     Args:
         output_dir: Folder of all runs; ``~`` is filled in.
         benchmark: Name of the benchmark.
         name: Name of the run.
         resume: Insist that the folder holds a run to go on with.
-        overwrite: Delete the run that the folder holds.
+        overwrite: The run that the folder holds will be deleted.
 
     Raises:
-        ConfigError: Nothing can be written there, there is no run to resume, or the folder holds results of another
-            kind.
+        ConfigError: Nothing can be written there, there is no run to resume, or the folder holds files of another kind
+            under the names that a run uses.
     """
     folder = run_folder(output_dir, benchmark, name)
     if resume and overwrite:
@@ -74,20 +101,54 @@ def open_run_folder(output_dir: str, benchmark: str, name: str, resume: bool = F
             "or delete them with --overwrite."
         )
         raise ConfigError(msg)
+    if not started and not (folder / RESULTS).exists():
+        foreign = sorted(path.name for name in ALL if name not in _BEFORE_RUN for path in folder.glob(name))
+        if foreign:
+            msg = (
+                f"{folder.absolute()} holds {', '.join(foreign)}, but no run ({RUN}) that could have written that: it "
+                "would be overwritten. Choose another --name, or move it elsewhere."
+            )
+            raise ConfigError(msg)
     _check_writable(folder)
-    if overwrite:
-        clear_run(folder)
     return folder
 
 
+def tidy(folder: Path, overwrite: bool = False) -> None:
+    """Make a folder ready for a session, by the one process that has locked it.
+
+    Args:
+        folder: The run's.
+        overwrite: Delete the run that it holds.
+    """
+    if overwrite:
+        clear_run(folder)
+    remove_partial(folder)
+    for mark in (folder / RECORDS).glob(".*-rank*"):
+        mark.unlink(missing_ok=True)  # of the processes of earlier sessions
+
+
 def clear_run(folder: Path) -> None:
-    """Delete what a run wrote into its folder, its description last; other files stay."""
+    """Delete what a run wrote into its folder, its description last and its lock never; other files stay.
+
+    A folder that never held a run is left alone, whatever the names of the files in it.
+    """
+    if not any((folder / name).is_file() for name in (RUN, RESULTS)):
+        return
     for pattern in reversed(ALL):
         for path in folder.glob(pattern):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+            if path.name == RECORDS and path.is_dir():
+                for inside in path.iterdir():
+                    if inside.name != LOCK:
+                        _delete(inside)
             else:
-                path.unlink()
+                _delete(path)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 @contextmanager
@@ -102,20 +163,25 @@ def locked(folder: Path) -> Iterator[None]:
         return
     import fcntl  # exists on Unix only
 
-    path = folder / RECORDS / ".lock"
+    path = folder / RECORDS / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    with path.open("a+") as file:
         try:
             # A record lock: unlike flock's it is not inherited by worker processes, which outlive a killed parent.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
+            file.seek(0)
+            holder = file.read().strip() or "its number is unknown"
             msg = (
-                f"Another process is evaluating in {folder.absolute()} right now. Wait for it or end it, or choose "
-                "another --name."
+                f"Another process ({holder}) is evaluating in {folder.absolute()} right now. Wait for it or end it, or "
+                "choose another --name."
             )
             raise RunError(msg) from error
         except OSError:
             pass  # a file system without locks
+        file.truncate(0)
+        file.write(f"{os.getpid()} on {platform.node()}\n")
+        file.flush()
         yield
 
 

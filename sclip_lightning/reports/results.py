@@ -16,6 +16,7 @@ from sclip_lightning.files import replacing, write_text
 from sclip_lightning.records import Records, fold
 from sclip_lightning.records.artefacts import PER_CLASS, RESULTS
 from sclip_lightning.records.run import Run
+from sclip_lightning.reports.cells import csv_cells, markdown_cell, printable
 
 __all__ = ["Results", "results_of"]
 
@@ -66,9 +67,10 @@ class Results:
     def save(self, folder: Path) -> None:
         """Write ``results.json`` and ``per_class.csv`` into ``folder``."""
         with replacing(folder / PER_CLASS) as path, path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.classes[0]))
+            rows = [csv_cells(without_nan(row)) for row in self.classes]
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
             writer.writeheader()
-            writer.writerows(without_nan(self.classes))
+            writer.writerows(rows)
         text = json.dumps(without_nan(asdict(self)), indent=2, ensure_ascii=False, allow_nan=False)
         write_text(folder / RESULTS, text + "\n")
 
@@ -83,14 +85,14 @@ class Results:
         lines = [f"{self.benchmark}"]
         for title, entries in sections:
             lines += [f"\n{title}"] if title else []
-            lines += [f"  {name:<{width}}  {_text(value)}" for name, value in entries.items()]
-        lines += [f"\nNote: {note}" for note in self.notes]
+            lines += [f"  {name:<{width}}  {printable(_text(value))}" for name, value in entries.items()]
+        lines += [f"\nNote: {printable(note)}" for note in self.notes]
         return "\n".join(lines)
 
     def markdown(self) -> str:
         """The scores of every class as a Markdown table."""
         columns = list(self.classes[0])
-        rows = [[_cell(row[column]) for column in columns] for row in self.classes]
+        rows = [[markdown_cell(_cell(row[column])) for column in columns] for row in self.classes]
         return "\n".join("| " + " | ".join(cells) + " |" for cells in [columns, ["---"] * len(columns), *rows])
 
 
@@ -117,7 +119,12 @@ def results_of(run: Run, records: Records, performance: Mapping[str, Any] | None
     if records.conflicting:
         notes.append(
             f"{len(records.conflicting)} images were segmented twice with different results, {records.conflicting[0]} "
-            "for one; the later count."
+            "for one; those of the later session count."
+        )
+    if records.damaged:
+        notes.append(
+            f"{records.damaged} lines of the records are torn or damaged and count for nothing, as a killed process or "
+            "a full disk leaves them; their images were segmented again, or still have to be."
         )
     mixed = run.mixed()
     return Results(

@@ -7,6 +7,8 @@ from types import TracebackType
 
 import numpy as np
 
+from sclip_lightning.reports.cells import csv_cell
+
 __all__ = ["ShareTable"]
 
 #: Most classes in the summary.
@@ -30,7 +32,7 @@ class ShareTable:
         self._names: list[str] = []
         self._file = path.open("w", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
-        self._writer.writerow(["image", "name", "height", "width", *classes])
+        self._writer.writerow(["image", "name", "height", "width", *map(csv_cell, classes)])
 
     def __enter__(self) -> "ShareTable":
         return self
@@ -51,7 +53,7 @@ class ShareTable:
         """
         self._rows.append(list(shares))
         self._names.append(name)
-        self._writer.writerow([path, name, *size, *(f"{share:.6f}" for share in shares)])
+        self._writer.writerow([csv_cell(str(path)), csv_cell(name), *size, *(f"{share:.6f}" for share in shares)])
         self._file.flush()
 
     def summary(self) -> str:

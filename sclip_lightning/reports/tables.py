@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from sclip_lightning.reports.cells import csv_cell, csv_cells, markdown_cell, printable
 from sclip_lightning.reports.results import percent, without_nan
 
 __all__ = ["FORMATS", "Format", "render"]
@@ -28,16 +29,18 @@ def render(rows: Sequence[dict[str, Any]], format_: Format) -> str:
         return json.dumps(without_nan([dict(row) for row in rows]), indent=2, ensure_ascii=False)
     if format_ == "csv":
         buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+        writer = csv.DictWriter(buffer, [csv_cell(column) for column in columns], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(without_nan([dict(row) for row in rows]))
+        writer.writerows(csv_cells(without_nan(dict(row))) for row in rows)
         return buffer.getvalue().rstrip("\n")
-    cells = [columns] + [[_cell(row.get(column)) for column in columns] for row in rows]
+    escape = markdown_cell if format_ == "markdown" else printable
+    texts = [columns] + [[_cell(row.get(column)) for column in columns] for row in rows]
+    cells = [[escape(text) for text in line] for line in texts]
     numeric = [any(isinstance(row.get(column), (int, float)) for row in rows) for column in columns]
     if format_ == "markdown":
         rule = ["---:" if right else "---" for right in numeric]
         ruled = [cells[0], rule, *cells[1:]]
-        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in ruled)
+        return "\n".join("| " + " | ".join(line) + " |" for line in ruled)
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     lines = [
         "  ".join(

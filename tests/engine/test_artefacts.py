@@ -43,7 +43,8 @@ def test_all_that_is_written_is_known_and_deleted(options):
     assert {owner for path in written for owner in owners(path)} == set(artefacts.ALL)  # a name that nobody writes
     (FOLDER / "mine.txt").write_text("")
     clear_run(FOLDER)
-    assert [path.name for path in FOLDER.iterdir()] == ["mine.txt"]
+    assert sorted(path.name for path in FOLDER.iterdir()) == ["mine.txt", artefacts.RECORDS]
+    assert [path.name for path in (FOLDER / artefacts.RECORDS).iterdir()] == [artefacts.LOCK]  # another may wait for it
 
 
 def test_overwrite_leaves_nothing_of_the_run_before(options):

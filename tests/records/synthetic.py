@@ -18,7 +18,7 @@ def make_record(index, num_classes=21, pairs=30, seed=0):
         classes = np.unique(rng.integers(num_classes, size=8))
         counts = rng.integers(0, 500, (2, len(classes)))
         boundaries[name] = np.concatenate([classes[None], counts, rng.integers(0, counts + 1)])
-    return ImageRecord(index, f"{index:012d}", ImageCounts(confusion, boundaries), seconds=0.1, time=1.7e9 + index)
+    return ImageRecord(f"{index:012d}", ImageCounts(confusion, boundaries), seconds=0.1, time=1.7e9 + index)
 
 
 def make_run(folder, images=20, num_classes=21, pairs=30, seed=0, recorded=None, benchmark="Fake", protocol=None):

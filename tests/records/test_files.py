@@ -28,9 +28,9 @@ def test_records_of_all_files_in_the_order_of_the_data_set(tmp_path):
     write(tmp_path, make_record(4), make_record(0))
     write(tmp_path, make_record(2), rank=1)
     write(tmp_path, make_record(1), session=1)
-    assert [record.index for record in load_records(tmp_path).images] == [0, 1, 2, 4]
-    assert [record.index for record in load_records(tmp_path, session=1).images] == [1]
-    assert [record.index for record in load_records(tmp_path).of(["000000000002"]).images] == [2]
+    assert [int(record.id) for record in load_records(tmp_path).images] == [0, 1, 2, 4]
+    assert [int(record.id) for record in load_records(tmp_path, session=1).images] == [1]
+    assert [int(record.id) for record in load_records(tmp_path).of(["000000000002"]).images] == [2]
 
 
 def test_damaged_lines_are_missing_images(tmp_path):
@@ -38,12 +38,12 @@ def test_damaged_lines_are_missing_images(tmp_path):
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1][:50] + b"\n" + lines[2] + lines[3][:-20])
     records = load_records(tmp_path)
-    assert [record.index for record in records.images] == [0, 2]
+    assert [int(record.id) for record in records.images] == [0, 2]
     assert records.damaged == 2
 
 
 def test_of_several_records_the_best_and_latest(tmp_path):
-    first, skipped = make_record(0), ImageRecord(0, make_record(0).id, time=9e9, skipped="later")
+    first, skipped = make_record(0), ImageRecord(make_record(0).id, time=9e9, skipped="later")
     write(tmp_path, first)
     write(tmp_path, skipped, session=1)
     records = load_records(tmp_path)

@@ -24,7 +24,7 @@ def evaluate(benchmark, images=6):
         prediction = np.where(draw_labels((40, 56), 2, seed=50 + index) == 0, target, draw_labels((40, 56), 5, index))
         target[:3] = 255
         counts = evaluation.update(torch.from_numpy(prediction), torch.from_numpy(target))
-        records.append(ImageRecord(index, str(index), counts))
+        records.append(ImageRecord(str(index), counts))
     return evaluation, records
 
 

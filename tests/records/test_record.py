@@ -5,7 +5,7 @@ from tests.records.synthetic import make_record
 
 
 def test_a_line_gives_the_record_back():
-    for record in (make_record(3), ImageRecord(1, "é/b", skipped="no image"), ImageRecord(0, "empty")):
+    for record in (make_record(3), ImageRecord("é/b", skipped="no image"), ImageRecord("empty")):
         line = record.to_line()
         assert line.count(b"\n") == 1
         assert ImageRecord.from_line(line) == record

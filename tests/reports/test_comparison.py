@@ -51,7 +51,7 @@ def test_interval_of_a_mean_is_that_of_statistics():
 
     def run(right):
         counts = [np.array([[0, 0], [0, 1], [r, 1000 - r]]) for r in right]
-        return tabulate([ImageRecord(i, str(i), ImageCounts(c)) for i, c in enumerate(counts)], 2, [])
+        return tabulate([ImageRecord(str(i), ImageCounts(c)) for i, c in enumerate(counts)], 2, [])
 
     (difference,) = [d for d in paired_bootstrap(run(right), run(right[::-1])) if d.metric == "aAcc"]
     error = np.std((right[::-1] - right) / 1000) / np.sqrt(400)

@@ -12,7 +12,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from sclip_lightning.data.reading.benchmark import LONG_SIDE, Benchmark, ClassNames, Protocol
-from sclip_lightning.data.reading.dataset import KeptSamples, Sample, SegmentationDataset
+from sclip_lightning.data.reading.dataset import KeptSamples, Sample, SegmentationDataset, keep
 from sclip_lightning.data.reading.layout import Listing, check_files, expand
 from sclip_lightning.data.reading.sampler import ShardSampler
 from sclip_lightning.data.reading.transforms import image_pipeline
@@ -224,15 +224,25 @@ class SegmentationDataModule(LightningDataModule, ABC):
         """
         self.dataset.pipeline = self._pipeline()  # use() may have come after setup()
         self._shard = self._sampler()
+        # Processes that read would keep samples for themselves: they are kept here, in on_before_batch_transfer, and
+        # once all are, nobody needs to read.
+        workers = self.num_workers if self.kept is None or not self.kept.keys() >= set(self._shard) else 0
         return DataLoader(
-            self.dataset if self.kept is None else KeptSamples(self.dataset, self.kept),
+            self.dataset if self.kept is None or workers else KeptSamples(self.dataset, self.kept),
             batch_size=self.batch_size,
             sampler=self._shard,
-            num_workers=self.num_workers if self.kept is None else 0,  # a worker would keep them for itself
+            num_workers=workers,
             collate_fn=list,
             worker_init_fn=ignore_interrupt,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
+
+    def on_before_batch_transfer(self, batch: list[Sample], dataloader_idx: int) -> list[Sample]:
+        """Keep what was read, where samples are to be kept."""
+        if self.kept is not None:
+            for sample in batch:
+                keep(self.kept, sample)
+        return batch
 
     def owns(self, index: int) -> bool:
         """Whether this rank scores a sample of ``test_dataloader``; it may get one that it does not own."""

@@ -1,7 +1,7 @@
 """Images with their ground truth, ready for the segmentor."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,10 @@ from sclip_lightning.data.reading.pixels import read_bytes
 from sclip_lightning.data.reading.transforms import prepare
 from sclip_lightning.errors import ConfigError, DataError
 
-__all__ = ["KeptSamples", "Sample", "SegmentationDataset"]
+__all__ = ["KeptSamples", "Sample", "SegmentationDataset", "keep"]
+
+#: Bytes that samples kept in memory may take.
+KEPT_BYTES = 2**30
 
 
 class Sample(TypedDict):
@@ -129,7 +132,7 @@ class KeptSamples(Dataset[Sample]):
         limit: Bytes that kept samples may take.
     """
 
-    def __init__(self, dataset: SegmentationDataset, kept: dict[int, Sample], limit: int = 2**30) -> None:
+    def __init__(self, dataset: SegmentationDataset, kept: dict[int, Sample], limit: int = KEPT_BYTES) -> None:
         self.dataset = dataset
         self.kept = kept
         self.limit = limit
@@ -142,9 +145,17 @@ class KeptSamples(Dataset[Sample]):
         sample = self.kept.get(index)
         if sample is None:
             sample = self.dataset[index]
-            if sum(map(_bytes, self.kept.values())) + _bytes(sample) <= self.limit:
-                self.kept[index] = sample
+            keep(self.kept, sample, self.limit)
         return sample
+
+
+def keep(kept: dict[int, Sample], sample: Sample, limit: int = KEPT_BYTES) -> None:
+    """Add a sample to those in memory, unless they would then take more than so many bytes."""
+    if sample["index"] in kept or sum(map(_bytes, kept.values())) + _bytes(sample) > limit:
+        return
+    # Copied: what another process has read lies in shared memory, of which there is little, and takes an open file.
+    copies = {name: sample[name].clone() for name in ("image", "rgb", "mask")}
+    kept[sample["index"]] = cast(Sample, {**sample, **copies})
 
 
 def _bytes(sample: Sample) -> int:

@@ -47,7 +47,8 @@ class RankedPanels(Callback):
         if not self.worst + self.median:
             return
         records = context.recording.all_records().images
-        scores = {record.index: image_miou(record.counts.confusion) for record in records}
+        places = {id_: index for index, id_ in enumerate(context.ids)}
+        scores = {places[record.id]: image_miou(record.counts.confusion) for record in records}
         folder = context.folder / RANKED_PANELS
         for outdated in (*folder.glob("worst-*.png"), *folder.glob("median-*.png")):
             outdated.unlink()  # of the run before it grew

@@ -14,6 +14,7 @@ from sclip_lightning.pictures.confusion import draw_confusion
 from sclip_lightning.records import sum_up
 from sclip_lightning.records.artefacts import CONFIG
 from sclip_lightning.records.confusions import largest_confusions
+from sclip_lightning.reports.cells import fenced, markdown_cell
 from sclip_lightning.reports.results import Results
 
 __all__ = ["TensorBoardReport", "write_confusions", "write_results"]
@@ -38,8 +39,8 @@ class TensorBoardReport(Callback):
         assert context.results is not None  # the test has ended
         config = context.folder / CONFIG
         if config.is_file():
-            text = f"```yaml\n{config.read_text(encoding='utf-8')}\n```"
-            trainer.logger.experiment.add_text("config", text)
+            text = config.read_text(encoding="utf-8")
+            trainer.logger.experiment.add_text("config", fenced(text, "yaml"))
         classes = [row["class"] for row in context.results.classes]
         records = context.recording.all_records().images
         write_confusions(trainer.logger, sum_up(records, len(classes), ()).confusion, classes)
@@ -83,8 +84,9 @@ def write_confusions(logger: TensorBoardLogger, confusion: npt.NDArray[np.int64]
         confusion: [C, C] pixels, rows ground truth, columns prediction.
         classes: C names.
     """
+    names = [markdown_cell(name) for name in classes]
     rows = [
-        f"| {i} | {classes[one.target]} | {classes[one.prediction]} | {one.pixels} | {100 * one.of_class:.1f} % "
+        f"| {i} | {names[one.target]} | {names[one.prediction]} | {one.pixels} | {100 * one.of_class:.1f} % "
         f"| {100 * one.of_errors:.1f} % |"
         for i, one in enumerate(largest_confusions(confusion, CONFUSIONS), 1)
     ]
@@ -115,5 +117,5 @@ def _exists(value: float | None) -> bool:
 
 
 def _as_table(entries: dict[str, Any]) -> str:
-    rows = [f"| {name} | {value} |" for name, value in entries.items()]
+    rows = [f"| {markdown_cell(name)} | {markdown_cell(str(value))} |" for name, value in entries.items()]
     return "\n".join(["| | |", "| --- | --- |", *rows])
