@@ -43,6 +43,7 @@ class LastBlock(WindowDecoder):
     sfr: SemanticFeedback | bool | None = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.sfr and not attention_of(self.attention).has_logits:
             msg = (
                 f"Semantic feedback changes attention logits, and {self.attention} has none: it takes each patch's "

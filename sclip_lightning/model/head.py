@@ -8,10 +8,12 @@ row blocks, or two with the area filter.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from sclip_lightning.ranges import LOGIT_SCALES, at_least, between, check_numbers
 from sclip_lightning.windows import MergedLogits
 
 __all__ = ["Head"]
@@ -29,10 +31,13 @@ class Head:
         background: The class that pixels below the threshold become.
     """
 
-    logit_scale: float
-    prob_threshold: float = 0.0
-    area_threshold: float = 0.0
-    background: int = 0
+    logit_scale: Annotated[float, LOGIT_SCALES]
+    prob_threshold: Annotated[float, between(0, 1)] = 0.0
+    area_threshold: Annotated[float, between(0, 1)] = 0.0
+    background: Annotated[int, at_least(0, whole=True)] = 0
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def labels(self, merged: MergedLogits, query_classes: Tensor) -> Tensor:
         """Label every pixel.

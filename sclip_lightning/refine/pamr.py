@@ -9,11 +9,13 @@ never exists.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sclip_lightning.ranges import at_least
 from sclip_lightning.windows import MapStep, Scene
 
 __all__ = ["PAMR", "pamr", "pamr_weights", "smooth"]
@@ -34,8 +36,8 @@ class PAMR(MapStep):
 
     works_on = "logits"
 
-    iterations: int = 10
-    dilations: tuple[int, ...] = (8, 16)
+    iterations: Annotated[int, at_least(0, whole=True)] = 10
+    dilations: Annotated[tuple[int, ...], at_least(1, whole=True)] = (8, 16)
 
     def __call__(self, maps: Tensor, scene: Scene) -> Tensor:
         """Refine [Q, H, W] float32 logits by the network's input, resized to (H, W) as SCLIP does."""

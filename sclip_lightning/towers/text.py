@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.towers.checkpoints import Clip
-from sclip_lightning.windows import Texts
+from sclip_lightning.windows import Texts, full_float32
 
 __all__ = ["build_text_bank", "encode_prompts", "resolve_templates"]
 
@@ -82,6 +82,7 @@ def build_text_bank(
 
 
 @torch.no_grad()
+@full_float32()
 def encode_prompts(clip: Clip, prompts: Sequence[str], device: torch.device | str = "cpu") -> Tensor:
     """Embed prompts in batches of similar length; returns [N, D] float32, not normalised, on ``device``."""
     tokens = clip.tokenizer(list(prompts))

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from torch import Tensor, nn
 
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.ranges import check_numbers
 from sclip_lightning.windows.scene import Scene
 from sclip_lightning.windows.sheet import Sheet, Tokens
 
@@ -28,7 +29,20 @@ P = TypeVar("P", bound="Part")
 
 
 class Part:
-    """A part of a segmentor; subclasses are frozen dataclasses of numbers."""
+    """A part of a segmentor; subclasses are frozen dataclasses of numbers.
+
+    Every number has its range in its field's type (``Annotated[float, above(0)]``) and is held against it when the part
+    is made. A subclass with more to check calls ``super().__post_init__()`` first.
+
+    Attributes:
+        option: The option that holds such a part, for messages.
+    """
+
+    option: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError where a number is outside its range."""
+        check_numbers(self, self.option)
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -63,6 +77,8 @@ class Decoder(Part, ABC):
     Attributes:
         gives: What its tokens come with besides features; a step that needs what is missing is refused.
     """
+
+    option = "--model.decoder"
 
     gives: ClassVar[tuple[Extra, ...]] = ("class_token", "values")
 
@@ -105,6 +121,8 @@ class SheetStep(Part, ABC):
         needs: What it reads of the tokens besides their features.
     """
 
+    option = "--model.refiners"
+
     works_on: ClassVar[Place] = "sheet"
     needs: ClassVar[tuple[Extra, ...]] = ()
 
@@ -129,6 +147,8 @@ class MapStep(Part, ABC):
         works_on: The segmentor's ``logits`` [Q, H, W], before the head; class ``probabilities`` [C, H, W], after it; or
             ``labels`` [H, W].
     """
+
+    option = "--model.refiners"
 
     works_on: ClassVar[Place]
 
