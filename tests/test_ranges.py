@@ -5,7 +5,9 @@ from typing import Annotated, get_args, get_type_hints
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from sclip_lightning.cli import main
 from sclip_lightning.commands.parsing.parts import ROOMS
 from sclip_lightning.data.reading.benchmark import Protocol
 from sclip_lightning.errors import ConfigError
@@ -97,3 +99,30 @@ def test_ranges_say_what_they_hold():
     assert not between(0, 1).holds("0.5")
     with pytest.raises(ConfigError, match=r"^--limit is 0\. Give a whole number from 1 up\.$"):
         check_number(0, at_least(1, whole=True), "--limit")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--model.prob_threshold=10"], "--model.prob_threshold is 10.0. Give a number from 0 to 1."),
+        (["--model.refiners+=LPOSS", "--model.refiners.k=-3"], "--model.refiners: LPOSS's k is -3. Give"),
+        (
+            ["--model.decoder.attention=NeighbourAttention", "--model.decoder.attention.std=0"],
+            "--model.decoder.attention: NeighbourAttention's std is 0.0. Give",
+        ),
+        (["--model.decoder.rcs=true", "--model.decoder.rcs.tau=.nan"], "ResidualAttention's tau is nan. Give"),
+        (
+            ["--model.upsampler=LoftUp", "--model.upsampler.temperature=-1"],
+            "--model.upsampler: LoftUp's temperature is -1.0. Give",
+        ),
+        (["--short_side=-4"], "short_side is -4. Give"),
+    ],
+)
+def test_the_command_line_prints_one_sentence(arguments, expected, tmp_path, capsys):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    with pytest.raises(SystemExit) as ending:
+        main(["predict", f"--images={tmp_path}", "--classes=cat, sky", "--model.architecture=demo", *arguments])
+    assert ending.value.code == 1
+    error = capsys.readouterr().err.strip()
+    assert expected in error
+    assert "\n" not in error

@@ -37,7 +37,8 @@ class LastBlock(WindowDecoder):
         ConfigError: An unknown attention, or semantic feedback for one without logits.
     """
 
-    attention: AttentionName | Attention = "sclip"
+    # What may hold numbers comes first: of the errors of a union jsonargparse hands on the first.
+    attention: Attention | AttentionName = "sclip"
     residual: bool | None = None
     rcs: ResidualAttention | bool | None = False
     sfr: SemanticFeedback | bool | None = False

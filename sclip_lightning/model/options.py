@@ -7,7 +7,7 @@ from sclip_lightning.decoding import LastBlock
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.ranges import LOGIT_SCALES, at_least, between, check_numbers
 from sclip_lightning.towers.text import resolve_templates
-from sclip_lightning.windows import Decoder, MapStep, Part, SheetStep
+from sclip_lightning.windows import Decoder, Part, SheetStep, Step
 from sclip_lightning.windows.steps import check_order
 
 __all__ = ["SegmentorOptions", "parts_of"]
@@ -48,7 +48,7 @@ class SegmentorOptions:
     decoder: Decoder = field(default_factory=LastBlock)
     prior: SheetStep | None = None
     upsampler: SheetStep | None = None
-    refiners: list[SheetStep | MapStep] | None = None
+    refiners: list[Step] | None = None
     crop: Annotated[int, at_least(0, whole=True)] | None = None
     stride: Annotated[int, at_least(1, whole=True)] | None = None
     window_batch_size: Annotated[int, at_least(1, whole=True)] = 32

@@ -10,7 +10,7 @@ from sclip_lightning.windows.merge import MergedLogits
 from sclip_lightning.windows.precision import full_float32
 from sclip_lightning.windows.scene import Scene, Texts, Windows
 from sclip_lightning.windows.sheet import Sheet, Tokens, compare_with_texts
-from sclip_lightning.windows.steps import Decoder, MapStep, Part, SheetStep, WindowDecoder
+from sclip_lightning.windows.steps import Decoder, MapStep, Part, SheetStep, Step, WindowDecoder
 
 __all__ = [
     "Decoder",
@@ -20,6 +20,7 @@ __all__ = [
     "Scene",
     "Sheet",
     "SheetStep",
+    "Step",
     "Texts",
     "Tokens",
     "WindowDecoder",

@@ -15,7 +15,7 @@ from sclip_lightning.ranges import check_numbers
 from sclip_lightning.windows.scene import Scene
 from sclip_lightning.windows.sheet import Sheet, Tokens
 
-__all__ = ["Decoder", "MapStep", "Part", "SheetStep", "WindowDecoder", "check_order"]
+__all__ = ["Decoder", "MapStep", "Part", "SheetStep", "Step", "WindowDecoder", "check_order"]
 
 #: What a step works on, in the order in which these exist: logits on the cells of the decoder's windows, logits on any
 #: cells, then whole maps.
@@ -113,15 +113,25 @@ class WindowDecoder(Decoder):
         """
 
 
-class SheetStep(Part, ABC):
+class Step(Part, ABC):
+    """Changes what segmenting an image has come to: logits before or after they are merged, probabilities or labels.
+
+    Attributes:
+        works_on: What it changes.
+    """
+
+    option = "--model.refiners"
+
+    works_on: ClassVar[Place]
+
+
+class SheetStep(Step):
     """Changes logits before they are merged.
 
     Attributes:
         works_on: ``tokens``, the cells of the decoder's tokens, or ``sheet``, whatever cells there are.
         needs: What it reads of the tokens besides their features.
     """
-
-    option = "--model.refiners"
 
     works_on: ClassVar[Place] = "sheet"
     needs: ClassVar[tuple[Extra, ...]] = ()
@@ -140,17 +150,13 @@ class SheetStep(Part, ABC):
         """
 
 
-class MapStep(Part, ABC):
+class MapStep(Step):
     """Changes whole maps at the output size: a refiner.
 
     Attributes:
         works_on: The segmentor's ``logits`` [Q, H, W], before the head; class ``probabilities`` [C, H, W], after it; or
             ``labels`` [H, W].
     """
-
-    option = "--model.refiners"
-
-    works_on: ClassVar[Place]
 
     @abstractmethod
     def __call__(self, maps: Tensor, scene: Scene) -> Tensor:
