@@ -220,6 +220,7 @@ def _write_settings(path: Path, segmentor: Segmentor, vocabulary: Vocabulary) ->
         "short_side": segmentor.settings(vocabulary).protocol.short_side,
         **describe_segmentor(segmentor.sliding_window(vocabulary)),
         "architecture": segmentor.clip.architecture,
+        "architecture_sha256": segmentor.clip.configuration_sha256[:12],
         "weights": segmentor.clip.weights,
         "weights_sha256": segmentor.clip.fingerprint[:12],
         "precision": segmentor.precision,

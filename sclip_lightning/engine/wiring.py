@@ -50,6 +50,7 @@ def describe_protocol(
         "short_side": data.resolved_short_side,
         **describe_segmentor(segmentor),
         "architecture": clip.architecture,
+        "architecture_sha256": clip.configuration_sha256[:12],
         "weights": clip.weights,
         "weights_sha256": clip.fingerprint[:12],
         "precision": precision,

@@ -55,6 +55,11 @@ class Clip:
     configuration: str
 
     @property
+    def configuration_sha256(self) -> str:
+        """SHA-256 of ``configuration``, hexadecimal."""
+        return hashlib.sha256(self.configuration.encode()).hexdigest()
+
+    @property
     def text_width(self) -> int:
         """E, channels of the space of the text embeddings."""
         return int(self.model.visual.proj.shape[1])
