@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from tqdm import tqdm
 
 from sclip_lightning.commands.parsing.benchmarks import published_benchmarks
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
+from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.data.reading.benchmark import read_class_file
 from sclip_lightning.data.reading.images import ImageFile, check_images, find_images
@@ -47,7 +48,7 @@ gets a probability below --model.prob_threshold (0.1 then, as published for COCO
 def run_predict(arguments: Sequence[str]) -> None:
     """Run ``sclip predict`` with the given arguments."""
     parser = _build_parser()
-    options = parser.parse_args(resolve_arguments(expand_method(arguments)))
+    options = parser.parse_args(resolve_arguments(expand_method(allow_imports(arguments))))
     chosen: SegmentorOptions = parser.instantiate_classes(options).model
     # Whatever can be found wrong before the weights are loaded.
     files = find_images(options.images, options.recursive)
@@ -105,7 +106,7 @@ def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> V
     return Vocabulary.parse([list(words) for words in read_class_file(classes)], background)
 
 
-class _Parser(ArgumentParser):
+class _Parser(GuardedParser):
     """Takes from a configuration of ``sclip test`` its model section alone, and says so."""
 
     def parse_path(self, cfg_path: Any, *args: Any, **kwargs: Any) -> Namespace:
@@ -122,8 +123,8 @@ class _Parser(ArgumentParser):
         return self.parse_string(yaml.safe_dump({"model": content.get("model") or {}}), **kwargs)
 
 
-def _build_parser() -> ArgumentParser:
-    parser = _Parser(prog="sclip predict", description=_DESCRIPTION, epilog=METHOD_HELP)
+def _build_parser() -> GuardedParser:
+    parser = _Parser(prog="sclip predict", description=_DESCRIPTION, epilog=f"{METHOD_HELP} {ALLOW_HELP}")
     parser.add_argument(
         "-c",
         "--config",

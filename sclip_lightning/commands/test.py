@@ -19,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from sclip_lightning import __version__
 from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
+from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.engine.callbacks import (
     ConfigWriter,
@@ -42,6 +43,10 @@ __all__ = ["TestCLI", "is_first", "run_cli", "run_test"]
 #: downloads weights over a slow line; a process that fails ends the others whatever the timeout, and waiting for the
 #: slowest at the end is no collective and has no limit.
 TIMEOUT = timedelta(hours=6)
+
+
+class _Parser(GuardedParser, LightningArgumentParser):
+    """Lightning's parser, guarded."""
 
 
 class TestCLI(LightningCLI):
@@ -75,7 +80,7 @@ class TestCLI(LightningCLI):
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.add_argument("--save_vis", action="store_true", help="Short for --predictions.overlays true.")
         parser.set_defaults({"data": {"class_path": "sclip_lightning.data.COCOStuff"}, **DEFAULTS})
-        parser.epilog = METHOD_HELP
+        parser.epilog = f"{METHOD_HELP} {ALLOW_HELP}"
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse without Lightning's warning that arguments were passed while the process has some, too."""
@@ -223,6 +228,7 @@ def run_cli(cli: type[TestCLI], arguments: Sequence[str]) -> None:
         seed_everything_default=0,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
+        parser_class=_Parser,
         parser_kwargs={"prog": "sclip", "version": __version__},
-        args=["test", *resolve_arguments(expand_method(arguments))],
+        args=["test", *resolve_arguments(expand_method(allow_imports(arguments)))],
     )
