@@ -21,7 +21,7 @@ from sclip_lightning.engine.evaluation import Evaluation, check_agreement, notes
 from sclip_lightning.errors import DataError
 from sclip_lightning.records import ImageRecord, Records, RecordWriter
 from sclip_lightning.records.run import Run, Session
-from sclip_lightning.records.run_folder import new_run_folder
+from sclip_lightning.records.run_folder import check_place, new_run_folder
 from sclip_lightning.reports.results import results_of
 
 __all__ = ["run_score", "score_predictions"]
@@ -51,8 +51,10 @@ def run_score(arguments: Sequence[str]) -> None:
     parser.add_argument("--output_dir", type=str, default="lightning_logs", help="Runs land in OUTPUT_DIR/<benchmark>.")
     options = parser.parse_args(resolve_arguments(allow_imports(arguments)))
     datamodule = parser.instantiate_classes(options).data
-    folder = new_run_folder(options.output_dir, datamodule.benchmark.name, options.name)
+    place = options.output_dir, datamodule.benchmark.name, options.name
+    check_place(*place)
     run, records, performance = score_predictions(datamodule, options.predictions, options.missing)
+    folder = new_run_folder(*place)
     writer = RecordWriter(folder, session=0, rank=0)
     for record in records.images:
         writer.add(record)

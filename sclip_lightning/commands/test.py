@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -17,6 +16,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from sclip_lightning import __version__
+from sclip_lightning.commands.failures import explain
 from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
@@ -148,7 +148,7 @@ class TestCLI(LightningCLI):
                     stop.check_children()  # what failed here is then a consequence
             finally:
                 stop.end_children()
-            message = _explain(error)
+            message = explain(error, self.model.options, "--data.short_side")
             if message is None:
                 raise
             raise RunError(f"{message} {self._progress()}") from error
@@ -188,20 +188,6 @@ class TestCLI(LightningCLI):
 def is_first() -> bool:
     """Whether this process has rank 0, before Lightning has set anything up."""
     return int(rank_zero_only.rank) == 0  # type: ignore[attr-defined]
-
-
-def _explain(error: BaseException) -> str | None:
-    """What a user can do about an error that is none of ours; None where we do not know."""
-    if isinstance(error, OSError):
-        return f"The run cannot go on: {error}. Make room, or make the place readable and writable."
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return f"The device has no memory left ({str(error).splitlines()[0]}). Lower --model.window_batch_size."
-    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
-        return (
-            f"A process that reads images was ended from outside, most likely because the machine ran out of memory "
-            f"({str(error).splitlines()[0].strip()}). Lower --data.num_workers; 0 reads in the main process."
-        )
-    return None
 
 
 def run_test(arguments: Sequence[str]) -> None:
