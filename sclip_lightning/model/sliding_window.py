@@ -210,7 +210,7 @@ class SlidingWindowSegmentor(nn.Module):
             for step in self._map_steps("logits"):
                 maps = step(maps, scene)
                 _check_finite(maps, step)
-            maps = self.head.probabilities(maps, self.query_classes)
+            maps = self.head.probabilities(maps, self.query_classes, overwrite=True)
             for step in self._map_steps("probabilities"):
                 maps = step(maps, scene)
                 _check_finite(maps, step)

@@ -7,7 +7,6 @@ library pydensecrf computes it: symmetric normalisation, Potts compatibility, an
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import accumulate
 from typing import Annotated, Literal
 
@@ -22,6 +21,7 @@ from sclip_lightning.refine.crf.features import CheckedWidths, Widths, image_fea
 from sclip_lightning.refine.crf.library_crf import MISSING, is_installed, library_crf
 from sclip_lightning.refine.crf.permutohedral import PermutohedralLattice
 from sclip_lightning.windows import MapStep, Scene
+from sclip_lightning.windows.cache import KEPT
 
 __all__ = ["DenseCRF", "contenders", "dense_crf", "gaussian_lattice"]
 
@@ -211,7 +211,7 @@ def _mean_field(
     return log_prob
 
 
-@lru_cache(maxsize=8)
+@KEPT.keep
 def gaussian_lattice(height: int, width: int, sxy: Widths, device: torch.device) -> PermutohedralLattice:
     """The lattice of the smoothness kernel, kept per size; arguments as ``pixel_features``."""
     return PermutohedralLattice(pixel_features(height, width, sxy, device))
