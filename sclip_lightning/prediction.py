@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
+from sclip_lightning.files import replacing
 from sclip_lightning.pictures.drawing import draw_overlay, label_image
 
 __all__ = ["Prediction"]
@@ -56,5 +57,9 @@ class Prediction:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the labels as PNG: class indices with the palette, 16 bit grey for more than 256 classes."""
-        label_image(self.labels, self.palette).save(path, format="PNG")
+        """Write the labels as PNG: class indices with the palette, 16 bit grey for more than 256 classes.
+
+        The file is written whole or not at all.
+        """
+        with replacing(Path(path)) as temporary:
+            label_image(self.labels, self.palette).save(temporary, format="PNG")

@@ -19,6 +19,7 @@ from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import Settings, resolve
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.prediction import Prediction
+from sclip_lightning.ranges import at_least, check_number
 from sclip_lightning.towers import build_text_bank, load_clip
 from sclip_lightning.vocabulary import Classes, Vocabulary
 
@@ -58,9 +59,8 @@ class Segmentor:
         device: str | torch.device = "auto",
         precision: Precision = "32-true",
     ) -> None:
-        if short_side is not None and short_side < 0:
-            msg = f"short_side is {short_side}, but must be at least 0. Give another number of pixels."
-            raise ConfigError(msg)
+        if short_side is not None:
+            check_number(short_side, at_least(0, whole=True), "short_side")
         self.options = options
         self.short_side = short_side
         self.device = _find_device(device)

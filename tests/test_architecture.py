@@ -97,7 +97,7 @@ def table_of_imports():
 
 TABLE = table_of_imports()
 #: Whoever needs them may import these; and the package's own file for the version.
-FREE = {"errors.py", "files.py", "__init__.py"}
+FREE = {"errors.py", "files.py", "ranges.py", "__init__.py"}
 
 
 def arrows():

@@ -47,6 +47,11 @@ def run_compare(arguments: Sequence[str]) -> None:
         help="draw both runs beside the ground truth for the images listed, as DIR/<image>.png; both runs must have "
         "kept label maps (sclip test --predictions.labels true)",
     )
+    parser.add_argument(
+        "--allow_modules",
+        metavar="NAME[,NAME]",
+        help="for --panels: modules of data sets of your own, which the configuration may name; their code is run",
+    )
     parser.add_argument("--format", choices=FORMATS, default="table", help="csv and json have all digits, as fractions")
     options = parser.parse_args(arguments)
     for name, minimum in (("show_images", 0), ("show_classes", 0), ("resamples", 1)):
@@ -76,7 +81,8 @@ def run_compare(arguments: Sequence[str]) -> None:
     if options.panels is not None:
         from sclip_lightning.commands.parsing.compare_panels import write_panels  # imports torch
 
-        written = write_panels(folders, [change.id for change in images], Path(options.panels).expanduser())
+        target = Path(options.panels).expanduser()
+        written = write_panels(folders, [change.id for change in images], target, options.allow_modules)
         if options.format == "table":
             sys.stdout.write(f"\n{written} panels written to {options.panels}\n")
 

@@ -4,25 +4,29 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from tqdm import tqdm
 
+from sclip_lightning.commands.failures import explain, memory_advice
 from sclip_lightning.commands.parsing.benchmarks import published_benchmarks
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
+from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.data.reading.benchmark import read_class_file
 from sclip_lightning.data.reading.images import ImageFile, check_images, find_images
 from sclip_lightning.engine.environment import describe_environment
-from sclip_lightning.errors import ConfigError, DataError, message_of
+from sclip_lightning.errors import ConfigError, DataError, RunError, SclipError, message_of
+from sclip_lightning.files import replacing, write_text
 from sclip_lightning.model.description import describe_segmentor
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
 from sclip_lightning.records.artefacts import CONFIG, LABELS, OVERLAYS
-from sclip_lightning.records.run_folder import new_run_folder
+from sclip_lightning.records.run_folder import check_place, new_run_folder
 from sclip_lightning.reports.cells import csv_cell
 from sclip_lightning.reports.shares import ShareTable
 from sclip_lightning.segmentor import Precision, Segmentor, check_options
@@ -48,7 +52,7 @@ gets a probability below --model.prob_threshold (0.1 then, as published for COCO
 def run_predict(arguments: Sequence[str]) -> None:
     """Run ``sclip predict`` with the given arguments."""
     parser = _build_parser()
-    options = parser.parse_args(resolve_arguments(expand_method(arguments)))
+    options = parser.parse_args(resolve_arguments(expand_method(allow_imports(arguments))))
     chosen: SegmentorOptions = parser.instantiate_classes(options).model
     # Whatever can be found wrong before the weights are loaded.
     files = find_images(options.images, options.recursive)
@@ -58,17 +62,24 @@ def run_predict(arguments: Sequence[str]) -> None:
     check_options(chosen, vocabulary)
     resolve(chosen, vocabulary, options.short_side)
     output = Path(options.output_dir).expanduser().absolute()
-    output = new_run_folder(str(output.parent), "", output.name)
+    place = str(output.parent), "", output.name
+    check_place(*place)
     segmentor = Segmentor(chosen, short_side=options.short_side, device=options.device, precision=options.precision)
     segmentor.sliding_window(vocabulary)
 
-    (output / LABELS).mkdir(parents=True)
-    (output / OVERLAYS).mkdir()
-    parser.save(options, output / CONFIG, skip_none=False)
-    _write_classes(output / "classes.csv", vocabulary)
-    _write_settings(output / "settings.json", segmentor, vocabulary)
-    with ShareTable(output / "shares.csv", vocabulary.names) as table:
-        skipped = _predict_all(segmentor, vocabulary, files, output, table, options.on_error)
+    try:
+        output = new_run_folder(*place)
+        (output / LABELS).mkdir()
+        (output / OVERLAYS).mkdir()
+        write_text(output / CONFIG, parser.dump(options, skip_none=False))
+        write_text(output / "classes.csv", _class_table(vocabulary))
+        write_text(output / "settings.json", _describe(segmentor, vocabulary))
+        with ShareTable(output / "shares.csv", vocabulary.names) as table:
+            skipped = _predict_all(segmentor, vocabulary, files, output, table, options.on_error)
+    except OSError as error:
+        message = explain(error, chosen, "--short_side")
+        msg = f"{message} What was done before lies in {output}; its shares.csv names every image that is done."
+        raise RunError(msg) from error
     for problem in skipped:
         sys.stderr.write(f"Skipped: {problem}\n")
     if chosen.weights is None:
@@ -106,7 +117,7 @@ def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> V
     return Vocabulary.parse([list(words) for words in read_class_file(classes)], background)
 
 
-class _Parser(ArgumentParser):
+class _Parser(GuardedParser):
     """Takes from a configuration of ``sclip test`` its model section alone, and says so."""
 
     def parse_path(self, cfg_path: Any, *args: Any, **kwargs: Any) -> Namespace:
@@ -123,8 +134,8 @@ class _Parser(ArgumentParser):
         return self.parse_string(yaml.safe_dump({"model": content.get("model") or {}}), **kwargs)
 
 
-def _build_parser() -> ArgumentParser:
-    parser = _Parser(prog="sclip predict", description=_DESCRIPTION, epilog=METHOD_HELP)
+def _build_parser() -> GuardedParser:
+    parser = _Parser(prog="sclip predict", description=_DESCRIPTION, epilog=f"{METHOD_HELP} {ALLOW_HELP}")
     parser.add_argument(
         "-c",
         "--config",
@@ -184,46 +195,66 @@ def _predict_all(
     skipped = []
     for file in tqdm(files, "Segmenting", unit="image"):
         try:
-            prediction = segmentor.predict(file.path, vocabulary)
-        except DataError as error:
-            problem = message_of(error)
+            _predict(segmentor, vocabulary, file, output, table)
+        except (DataError, MemoryError, RuntimeError) as error:
+            if isinstance(error, SclipError):
+                problem = message_of(error)
+            elif (advice := memory_advice(error, segmentor.options, "--short_side")) is not None:
+                problem = advice
+            else:
+                raise
             if str(file.path) not in problem:
                 problem = f"{file.path}: {problem}"
             if on_error == "stop":
                 msg = f"{problem} To skip such images: --on_error skip. What was done before lies in {output}."
                 raise DataError(msg) from error
             skipped.append(problem)
-            continue
-        labels, overlay = (output / kind / f"{file.name}.png" for kind in (LABELS, OVERLAYS))
-        for path in (labels, overlay):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        prediction.save(labels)
-        prediction.overlay(file.name).save(overlay)
-        height, width = prediction.labels.shape
-        table.add(file.path, file.name, (height, width), list(prediction.shares().values()))
     if len(skipped) == len(files):
         msg = f"None of the {len(files)} images could be segmented. The first: {skipped[0]}"
         raise DataError(msg)
     return skipped
 
 
-def _write_classes(path: Path, vocabulary: Vocabulary) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["index", "class", "names", "red", "green", "blue"])
-        for index, (name, words) in enumerate(zip(vocabulary.names, vocabulary.synonyms, strict=True)):
-            writer.writerow([index, csv_cell(name), csv_cell(", ".join(words)), *vocabulary.palette[index].tolist()])
+def _predict(segmentor: Segmentor, vocabulary: Vocabulary, file: ImageFile, output: Path, table: ShareTable) -> None:
+    """Segment one image and write what it gives; nothing of it is kept in memory.
+
+    An image is done once it has a row in the table. Where that cannot be written, its files go, too.
+    """
+    prediction = segmentor.predict(file.path, vocabulary)
+    labels, overlay = (output / kind / f"{file.name}.png" for kind in (LABELS, OVERLAYS))
+    try:
+        prediction.save(labels)
+        with replacing(overlay) as temporary:
+            prediction.overlay(file.name).save(temporary, format="PNG")
+        height, width = prediction.labels.shape
+        table.add(file.path, file.name, (height, width), list(prediction.shares().values()))
+    except OSError:
+        labels.unlink(missing_ok=True)
+        overlay.unlink(missing_ok=True)
+        raise
 
 
-def _write_settings(path: Path, segmentor: Segmentor, vocabulary: Vocabulary) -> None:
+def _class_table(vocabulary: Vocabulary) -> str:
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["index", "class", "names", "red", "green", "blue"])
+    for index, (name, words) in enumerate(zip(vocabulary.names, vocabulary.synonyms, strict=True)):
+        writer.writerow([index, csv_cell(name), csv_cell(", ".join(words)), *vocabulary.palette[index].tolist()])
+    return text.getvalue()
+
+
+def _describe(segmentor: Segmentor, vocabulary: Vocabulary) -> str:
     """Everything that the labels depend on, besides images and classes."""
+    numbers = segmentor.settings(vocabulary)
     settings = {
-        "short_side": segmentor.settings(vocabulary).protocol.short_side,
+        "short_side": numbers.protocol.short_side,
+        "templates": list(numbers.templates),
         **describe_segmentor(segmentor.sliding_window(vocabulary)),
         "architecture": segmentor.clip.architecture,
+        "architecture_sha256": segmentor.clip.configuration_sha256[:12],
         "weights": segmentor.clip.weights,
         "weights_sha256": segmentor.clip.fingerprint[:12],
         "precision": segmentor.precision,
         "environment": describe_environment(segmentor.device),
     }
-    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    return json.dumps(settings, indent=2) + "\n"

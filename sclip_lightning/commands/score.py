@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 import torch
-from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from lightning.pytorch.loggers import TensorBoardLogger
 from tqdm import tqdm
 
 from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
 from sclip_lightning.commands.parsing.configs import resolve_arguments
+from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.data.reading.fingerprints import labels_checksum, stamp
 from sclip_lightning.data.reading.layout import expand, list_files
 from sclip_lightning.data.reading.masks import LabelMap, read_mask
@@ -21,7 +22,7 @@ from sclip_lightning.engine.evaluation import Evaluation, check_agreement, notes
 from sclip_lightning.errors import DataError
 from sclip_lightning.records import ImageRecord, Records, RecordWriter
 from sclip_lightning.records.run import Run, Session
-from sclip_lightning.records.run_folder import new_run_folder
+from sclip_lightning.records.run_folder import check_place, new_run_folder
 from sclip_lightning.reports.results import results_of
 
 __all__ = ["run_score", "score_predictions"]
@@ -31,7 +32,7 @@ Missing = Literal["stop", "skip"]
 
 def run_score(arguments: Sequence[str]) -> None:
     """Run ``sclip score`` with the given arguments."""
-    parser = ArgumentParser(prog="sclip score", description="Score label maps that any method wrote.")
+    parser = GuardedParser(prog="sclip score", description="Score label maps that any method wrote.", epilog=ALLOW_HELP)
     parser.add_argument("-c", "--config", action=ActionConfigFile, help="A configuration with a data section.")
     parser.add_argument(
         "--predictions",
@@ -49,10 +50,12 @@ def run_score(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--name", type=str, default="score", help="Name of the run's folder.")
     parser.add_argument("--output_dir", type=str, default="lightning_logs", help="Runs land in OUTPUT_DIR/<benchmark>.")
-    options = parser.parse_args(resolve_arguments(arguments))
+    options = parser.parse_args(resolve_arguments(allow_imports(arguments)))
     datamodule = parser.instantiate_classes(options).data
-    folder = new_run_folder(options.output_dir, datamodule.benchmark.name, options.name)
+    place = options.output_dir, datamodule.benchmark.name, options.name
+    check_place(*place)
     run, records, performance = score_predictions(datamodule, options.predictions, options.missing)
+    folder = new_run_folder(*place)
     writer = RecordWriter(folder, session=0, rank=0)
     for record in records.images:
         writer.add(record)

@@ -18,8 +18,10 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from sclip_lightning import __version__
+from sclip_lightning.commands.failures import explain
 from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
+from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.engine.callbacks import (
     ConfigWriter,
@@ -43,6 +45,10 @@ __all__ = ["TestCLI", "is_first", "run_cli", "run_test"]
 #: downloads weights over a slow line; a process that fails ends the others whatever the timeout, and waiting for the
 #: slowest at the end is no collective and has no limit.
 TIMEOUT = timedelta(hours=6)
+
+
+class _Parser(GuardedParser, LightningArgumentParser):
+    """Lightning's parser, guarded."""
 
 
 class TestCLI(LightningCLI):
@@ -76,7 +82,7 @@ class TestCLI(LightningCLI):
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.add_argument("--save_vis", action="store_true", help="Short for --predictions.overlays true.")
         parser.set_defaults({"data": {"class_path": "sclip_lightning.data.COCOStuff"}, **DEFAULTS})
-        parser.epilog = METHOD_HELP
+        parser.epilog = f"{METHOD_HELP} {ALLOW_HELP}"
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse without Lightning's warning that arguments were passed while the process has some, too."""
@@ -155,7 +161,7 @@ class TestCLI(LightningCLI):
                     stop.await_failure(_connection_lost(error))
             finally:
                 stop.end_children()
-            message = _explain(error)
+            message = explain(error, self.model.options, "--data.short_side")
             if message is None:
                 raise
             raise RunError(f"{message} {self._progress()}") from error
@@ -197,20 +203,6 @@ def is_first() -> bool:
     return int(rank_zero_only.rank) == 0  # type: ignore[attr-defined]
 
 
-def _explain(error: BaseException) -> str | None:
-    """What a user can do about an error that is none of ours; None where we do not know."""
-    if isinstance(error, OSError):
-        return f"The run cannot go on: {error}. Make room, or make the place readable and writable."
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return f"The device has no memory left ({str(error).splitlines()[0]}). Lower --model.window_batch_size."
-    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
-        return (
-            f"A process that reads images was ended from outside, most likely because the machine ran out of memory "
-            f"({str(error).splitlines()[0].strip()}). Lower --data.num_workers; 0 reads in the main process."
-        )
-    return None
-
-
 def _connection_lost(error: BaseException) -> bool:
     """Whether torch says that another process cannot be reached; gloo says so by an error without a type of its own."""
     lost = isinstance(error, (torch.distributed.DistBackendError, torch.distributed.DistNetworkError))
@@ -241,6 +233,7 @@ def run_cli(cli: type[TestCLI], arguments: Sequence[str]) -> None:
         seed_everything_default=0,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
+        parser_class=_Parser,
         parser_kwargs={"prog": "sclip", "version": __version__},
-        args=["test", *resolve_arguments(expand_method(arguments))],
+        args=["test", *resolve_arguments(expand_method(allow_imports(arguments)))],
     )

@@ -17,13 +17,14 @@ variant       attention, per head, with s = head_dim ** -0.5          source
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.ranges import at_least
 from sclip_lightning.windows import Part
 
 __all__ = ["Attention", "AttentionName", "NeighbourAttention", "attention_of", "gaussian_window"]
@@ -37,6 +38,8 @@ class Attention(Part, ABC):
     Attributes:
         keeps_residual: Whether the method, as published, keeps the block's residual connections and MLP.
     """
+
+    option = "--model.decoder.attention"
 
     keeps_residual: bool = False
 
@@ -104,18 +107,10 @@ class NeighbourAttention(Attention):
     """Keys compared with keys, near patches first (Hajimiri et al., NACLIP, WACV 2025, arXiv 2404.08181).
 
     Args:
-        std: Standard deviation of the Gaussian window in patches, above 0 (paper: 5).
-
-    Raises:
-        ConfigError: ``std`` is not above 0.
+        std: Standard deviation of the Gaussian window in patches (paper: 5); far below 0.01 it would underflow.
     """
 
-    std: float = 5.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.std < float("inf"):
-            msg = f"NeighbourAttention: std is {self.std}, but a Gaussian's width in patches must be above 0."
-            raise ConfigError(msg)
+    std: Annotated[float, at_least(0.01)] = 5.0
 
     def __call__(
         self, q: Tensor, k: Tensor, v: Tensor, grid: tuple[int, int], bias: Tensor | None = None, gain: float = 1.0

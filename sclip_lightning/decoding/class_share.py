@@ -5,9 +5,11 @@ Li et al., "SegEarth-OV: Towards Training-Free Open-Vocabulary Segmentation for 
 """
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 
+from sclip_lightning.ranges import Range
 from sclip_lightning.windows import Scene, Sheet, SheetStep, compare_with_texts
 
 __all__ = ["ClassTokenShare"]
@@ -22,10 +24,11 @@ class ClassTokenShare(SheetStep):
             changes nothing.
     """
 
+    option = "--model.prior"
     works_on = "tokens"
     needs = ("class_token",)
 
-    weight: float = -0.3
+    weight: Annotated[float, Range()] = -0.3
 
     def __call__(self, sheet: Sheet, scene: Scene) -> Sheet:
         """Change [W, r, c, Q] logits."""

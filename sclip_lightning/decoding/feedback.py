@@ -6,12 +6,14 @@ result and named here.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.decoding.affinity.line_of_sight import in_sight, lines_between_patches
+from sclip_lightning.ranges import LOGIT_SCALES, above, at_least, between
 from sclip_lightning.refine.pamr import pamr_weights, smooth
 from sclip_lightning.windows import Part
 from sclip_lightning.windows.merge import bilinear_operator
@@ -44,11 +46,13 @@ class SemanticFeedback(Part):
         line_of_sight: Weaken ties between patches that do not see each other through patches of their own label.
     """
 
-    tau: float | None = None
-    lam: float | None = None
-    threshold: float | None = None
-    logit_scale: float | None = None
-    gaussian_std: float = 5.0
+    option = "--model.decoder.sfr"
+
+    tau: Annotated[float, above(0)] | None = None
+    lam: Annotated[float, between(0, 1)] | None = None
+    threshold: Annotated[float, between(0, 1)] | None = None
+    logit_scale: Annotated[float, LOGIT_SCALES] | None = None
+    gaussian_std: Annotated[float, at_least(0.01)] = 5.0
     line_of_sight: bool = True
 
     @property

@@ -37,12 +37,14 @@ class LastBlock(WindowDecoder):
         ConfigError: An unknown attention, or semantic feedback for one without logits.
     """
 
-    attention: AttentionName | Attention = "sclip"
+    # What may hold numbers comes first: of the errors of a union jsonargparse hands on the first.
+    attention: Attention | AttentionName = "sclip"
     residual: bool | None = None
     rcs: ResidualAttention | bool | None = False
     sfr: SemanticFeedback | bool | None = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.sfr and not attention_of(self.attention).has_logits:
             msg = (
                 f"Semantic feedback changes attention logits, and {self.attention} has none: it takes each patch's "

@@ -6,11 +6,13 @@ Yang et al., "ResCLIP: Residual Attention for Training-free Dense Vision-languag
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.ranges import above, at_least, between
 from sclip_lightning.windows import Part
 
 __all__ = ["ResidualAttention"]
@@ -31,10 +33,12 @@ class ResidualAttention(Part):
         last_layer: Last source block (9).
     """
 
-    tau: float | None = None
-    lam: float | None = None
-    first_layer: int = 6
-    last_layer: int = 9
+    option = "--model.decoder.rcs"
+
+    tau: Annotated[float, above(0)] | None = None
+    lam: Annotated[float, between(0, 1)] | None = None
+    first_layer: Annotated[int, at_least(1, whole=True)] = 6
+    last_layer: Annotated[int, at_least(1, whole=True)] = 9
 
     @property
     def layers(self) -> range:

@@ -52,6 +52,7 @@ def describe_protocol(
         "long_side": data.resolved_long_side,
         **describe_segmentor(segmentor),
         "architecture": clip.architecture,
+        "architecture_sha256": clip.configuration_sha256[:12],
         "weights": clip.weights,
         "weights_sha256": clip.fingerprint[:12],
         "precision": precision,

@@ -49,7 +49,8 @@ def build_segmentor(networks: dict[str, nn.Module], texts: Texts, settings: Sett
         part.check(tower.depth, tower.patch_size)
     early = [step for step in settings.refiners if isinstance(step, SheetStep) and step.works_on == "tokens"]
     late = [step for step in settings.refiners if isinstance(step, SheetStep) and step.works_on == "sheet"]
-    sheet_steps = [step for step in (settings.prior, *early, settings.upsampler, *late) if step is not None]
+    ordered = (settings.prior, *early, settings.upsampler, *late)
+    sheet_steps = [step for step in ordered if step is not None]
     for step in sheet_steps:
         missing = [extra for extra in step.needs if extra not in settings.decoder.gives]
         if missing:

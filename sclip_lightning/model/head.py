@@ -7,12 +7,16 @@ confidence that the threshold looks at takes a sum of exponentials per pixel. La
 row blocks, or two with the area filter.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from sclip_lightning.ranges import LOGIT_SCALES, at_least, between, check_numbers
 from sclip_lightning.windows import MergedLogits
+from sclip_lightning.windows.merge import ACCELERATOR_BLOCK, CPU_BLOCK
 
 __all__ = ["Head"]
 
@@ -29,10 +33,13 @@ class Head:
         background: The class that pixels below the threshold become.
     """
 
-    logit_scale: float
-    prob_threshold: float = 0.0
-    area_threshold: float = 0.0
-    background: int = 0
+    logit_scale: Annotated[float, LOGIT_SCALES]
+    prob_threshold: Annotated[float, between(0, 1)] = 0.0
+    area_threshold: Annotated[float, between(0, 1)] = 0.0
+    background: Annotated[int, at_least(0, whole=True)] = 0
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def labels(self, merged: MergedLogits, query_classes: Tensor) -> Tensor:
         """Label every pixel.
@@ -52,7 +59,7 @@ class Head:
             return labels
         return self._label(merged, query_classes, self.prob_threshold, excluded=small[query_classes])
 
-    def probabilities(self, logits: Tensor, query_classes: Tensor) -> Tensor:
+    def probabilities(self, logits: Tensor, query_classes: Tensor, overwrite: bool = False) -> Tensor:
         """Probability of every class at every pixel, before area filter and threshold.
 
         The maximum over a class's synonyms, not their sum: with synonyms the classes need not add up to 1.
@@ -60,23 +67,31 @@ class Head:
         Args:
             logits: [Q, H, W] float32.
             query_classes: [Q] int64.
+            overwrite: Where every class has one query, put the probabilities into the place of the logits.
 
         Returns:
             [C, H, W] float32 in [0, 1].
         """
-        queries = (logits * self.logit_scale).softmax(dim=0)
-        if len(queries) == int(query_classes.max()) + 1:
-            return queries
-        classes = queries.new_zeros(int(query_classes.max()) + 1, *queries.shape[1:])
-        index = query_classes[:, None, None].expand_as(queries)
-        return classes.scatter_reduce_(0, index, queries, "amax")
+        count = int(query_classes.max()) + 1
+        plain = len(logits) == count
+        maps = logits if plain and overwrite else logits.new_zeros(count, *logits.shape[1:])
+        for rows in _row_blocks(logits):
+            queries = (logits[:, rows] * self.logit_scale).softmax(dim=0)
+            if plain:
+                maps[:, rows] = queries
+            else:
+                index = query_classes[:, None, None].expand_as(queries)
+                maps[:, rows] = maps[:, rows].scatter_reduce(0, index, queries, "amax")
+        return maps
 
     def labels_from_probabilities(self, probabilities: Tensor) -> Tensor:
         """Area filter, arg-max and threshold on [C, H, W] probabilities, as :meth:`labels` does; [H, W] int64."""
         confidence, labels = probabilities.max(dim=0)
         if self.area_threshold > 0:
             small = self._is_small(labels, len(probabilities))
-            confidence, labels = probabilities.masked_fill(small[:, None, None], 0).max(dim=0)
+            for rows in _row_blocks(probabilities):
+                kept = probabilities[:, rows].masked_fill(small[:, None, None], 0)
+                confidence[rows], labels[rows] = kept.max(dim=0)
         return labels.masked_fill(confidence < self.prob_threshold, self.background)
 
     def _label(
@@ -104,3 +119,16 @@ class Head:
         small = area <= self.area_threshold * area.sum()
         small[0] = False
         return small
+
+
+def _row_blocks(maps: Tensor) -> Iterator[slice]:
+    """Rows of [C, H, W] maps, so many at a time that intermediate results are small beside the maps.
+
+    Always multiples of 16: the softmax of a CPU treats what is left of a vector's width by itself, and rounds it
+    otherwise, so that other blocks would change last digits.
+    """
+    _, height, width = maps.shape
+    budget = CPU_BLOCK if maps.device.type == "cpu" else ACCELERATOR_BLOCK
+    step = max(budget // (len(maps) * width) // 16, 1) * 16
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))

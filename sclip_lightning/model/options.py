@@ -1,12 +1,13 @@
 """The choices that make a segmentor, as the command line names them."""
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
 from sclip_lightning.decoding import LastBlock
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.ranges import LOGIT_SCALES, at_least, between, check_numbers
 from sclip_lightning.towers.text import resolve_templates
-from sclip_lightning.windows import Decoder, MapStep, Part, SheetStep
+from sclip_lightning.windows import Decoder, Part, SheetStep, Step
 from sclip_lightning.windows.steps import check_order
 
 __all__ = ["SegmentorOptions", "parts_of"]
@@ -35,8 +36,9 @@ class SegmentorOptions:
             protocol's.
 
     Raises:
-        ConfigError: Templates without a place for the name, random weights of a part next to trained CLIP weights,
-            parts of which one makes the other pointless, or refiners in an order that cannot be.
+        ConfigError: A number outside its range, templates without a place for the name, random weights of a part next
+            to trained CLIP weights, parts of which one makes the other pointless, or refiners in an order that cannot
+            be.
     """
 
     architecture: str = "ViT-B-16-quickgelu"
@@ -46,15 +48,16 @@ class SegmentorOptions:
     decoder: Decoder = field(default_factory=LastBlock)
     prior: SheetStep | None = None
     upsampler: SheetStep | None = None
-    refiners: list[SheetStep | MapStep] | None = None
-    crop: int | None = None
-    stride: int | None = None
-    window_batch_size: int = 32
-    logit_scale: float | None = None
-    prob_threshold: float | None = None
-    area_threshold: float | None = None
+    refiners: list[Step] | None = None
+    crop: Annotated[int, at_least(0, whole=True)] | None = None
+    stride: Annotated[int, at_least(1, whole=True)] | None = None
+    window_batch_size: Annotated[int, at_least(1, whole=True)] = 32
+    logit_scale: Annotated[float, LOGIT_SCALES] | None = None
+    prob_threshold: Annotated[float, between(0, 1)] | None = None
+    area_threshold: Annotated[float, between(0, 1)] | None = None
 
     def __post_init__(self) -> None:
+        check_numbers(self, prefix="--model.")
         resolve_templates(self.templates)
         check_order(self.refiners or [])
         for part in self.parts:

@@ -10,7 +10,7 @@ from sclip_lightning.model.facts import numbers_of, open_numbers_of, protocol_of
 from sclip_lightning.model.options import SegmentorOptions, parts_of
 from sclip_lightning.towers.text import resolve_templates
 from sclip_lightning.vocabulary import Vocabulary
-from sclip_lightning.windows import Decoder, MapStep, Part, SheetStep, check_sliding_window
+from sclip_lightning.windows import Decoder, Part, SheetStep, Step, check_sliding_window
 
 __all__ = ["Settings", "resolve"]
 
@@ -36,7 +36,7 @@ class Settings:
     decoder: Decoder
     prior: SheetStep | None
     upsampler: SheetStep | None
-    refiners: tuple[SheetStep | MapStep, ...]
+    refiners: tuple[Step, ...]
     templates: tuple[str, ...]
     window_batch_size: int
     notes: tuple[str, ...] = ()

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.model.head import Head
+from sclip_lightning.ranges import at_least, check_number
 from sclip_lightning.towers import Tower
 from sclip_lightning.windows import (
     Decoder,
     MapStep,
     MergedLogits,
+    Part,
     Scene,
     Sheet,
     SheetStep,
@@ -21,6 +23,7 @@ from sclip_lightning.windows import (
     Windows,
     check_sliding_window,
     compare_with_texts,
+    full_float32,
     window_grid,
 )
 from sclip_lightning.windows.steps import check_order
@@ -94,9 +97,7 @@ class SlidingWindowSegmentor(nn.Module):
         super().__init__()
         check_sliding_window(crop, stride)
         check_order(map_steps)
-        if window_batch_size < 1:
-            msg = f"--model.window_batch_size is {window_batch_size}; at least one window must pass at a time."
-            raise ConfigError(msg)
+        check_number(window_batch_size, at_least(1, whole=True), "--model.window_batch_size")
         self.networks = nn.ModuleDict(dict(networks))
         self.register_buffer("queries", texts.queries.float(), persistent=False)
         self.register_buffer("query_classes", texts.classes, persistent=False)
@@ -115,6 +116,7 @@ class SlidingWindowSegmentor(nn.Module):
         return self.networks["clip"]  # type: ignore[return-value]  # a ModuleDict forgets what it holds
 
     @torch.no_grad()
+    @full_float32()
     def predict(
         self,
         image: Tensor,
@@ -132,7 +134,7 @@ class SlidingWindowSegmentor(nn.Module):
 
         Raises:
             DataError: The image is smaller than one patch.
-            ConfigError: A step is given nothing of what it needs.
+            ConfigError: A step is given nothing of what it needs, or makes numbers that are not finite.
         """
         scene = self.scene(image, output_size, rgb, regions)
         merged = self.merged_logits(scene)
@@ -174,13 +176,20 @@ class SlidingWindowSegmentor(nn.Module):
         )
 
     @torch.no_grad()
+    @full_float32()
     def sheet(self, scene: Scene) -> Sheet:
-        """Logits of all queries on all windows, as they are merged."""
+        """Logits of all queries on all windows, as they are merged.
+
+        Raises:
+            ConfigError: Some are not finite.
+        """
         keep_values = any("values" in step.needs for step in self.sheet_steps)
         tokens = self.decoder.decode(scene, keep_values)
         sheet = Sheet(compare_with_texts(tokens.features, scene.texts), tokens.grid, tokens)
+        _check_finite(sheet.logits, self.decoder)
         for step in self.sheet_steps:
             sheet = step(sheet, scene)
+            _check_finite(sheet.logits, step)
         return sheet
 
     def merged_logits(self, scene: Scene) -> MergedLogits:
@@ -189,16 +198,38 @@ class SlidingWindowSegmentor(nn.Module):
         return MergedLogits(sheet.logits, sheet.grid, scene.output_size)
 
     @torch.no_grad()
+    @full_float32()
     def class_maps(self, merged: MergedLogits, scene: Scene) -> Tensor:
-        """Class probabilities [C, H, W] float32 after refiners, before area filter and threshold."""
+        """Class probabilities [C, H, W] float32 after refiners, before area filter and threshold.
+
+        Raises:
+            ConfigError: Some are not finite.
+        """
         maps = merged.full()
         with torch.autocast(maps.device.type, enabled=False):
             for step in self._map_steps("logits"):
                 maps = step(maps, scene)
-            maps = self.head.probabilities(maps, self.query_classes)
+                _check_finite(maps, step)
+            maps = self.head.probabilities(maps, self.query_classes, overwrite=True)
             for step in self._map_steps("probabilities"):
                 maps = step(maps, scene)
+                _check_finite(maps, step)
         return maps
 
     def _map_steps(self, place: str) -> list[MapStep]:
         return [step for step in self.map_steps if step.works_on == place]
+
+
+def _check_finite(values: Tensor, part: Part) -> None:
+    """Refuse logits or probabilities of which arg-max would make a class although they say nothing.
+
+    Not an error of the image alone: leaving out the images on which a part fails would make scores of the others.
+    """
+    if not values.sum().isfinite():  # one pass, without a map of booleans
+        what, bad = type(part).__name__, int((~values.isfinite()).sum())
+        msg = (
+            f"{what} gave {bad} of {values.numel()} values as NaN or infinite, of which no class can be made. With "
+            "precision 16-mixed, use 32-true or bf16-mixed (--trainer.precision, for sclip predict --precision); "
+            f"otherwise set the numbers of {what} nearer to their defaults."
+        )
+        raise ConfigError(msg)

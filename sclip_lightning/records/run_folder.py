@@ -22,7 +22,7 @@ from sclip_lightning.records.artefacts import (
     RUN,
 )
 
-__all__ = ["clear_run", "locked", "new_run_folder", "open_run_folder", "run_folder", "tidy"]
+__all__ = ["check_place", "clear_run", "locked", "new_run_folder", "open_run_folder", "run_folder", "tidy"]
 
 #: What may lie in the folder of a run that ended before it could say what it is.
 _BEFORE_RUN = (CONFIG, EVENTS, HPARAMS, RECORDS)
@@ -44,8 +44,17 @@ def run_folder(output_dir: str, benchmark: str, name: str) -> Path:
     return Path(output_dir).expanduser() / benchmark / name
 
 
+def check_place(output_dir: str, benchmark: str, name: str) -> None:
+    """Make sure, before anything is computed, that ``new_run_folder`` can make a folder; arguments as there.
+
+    Raises:
+        ConfigError: Nothing can be written there.
+    """
+    _check_writable(run_folder(output_dir, benchmark, name).parent)
+
+
 def new_run_folder(output_dir: str, benchmark: str, name: str) -> Path:
-    """Choose a folder that is not there yet, and make sure, before anything is computed, that it can be written.
+    """Make a folder of its own for a run.
 
     Args:
         output_dir: Folder of all runs; ``~`` is filled in.
@@ -53,19 +62,23 @@ def new_run_folder(output_dir: str, benchmark: str, name: str) -> Path:
         name: Name of the run.
 
     Returns:
-        The folder ``name``, or the first of ``name-2``, ``name-3``, ... that is not there yet, so that no run
-        overwrites another. Its parent exists, it itself is not made.
+        The folder ``name``, or the first of ``name-2``, ``name-3``, ... that was not there: no run overwrites another,
+        nor shares a folder with one that starts at the same moment.
 
     Raises:
-        ConfigError: Nothing can be written there.
+        OSError: It cannot be made.
     """
     folder = run_folder(output_dir, benchmark, name)
-    _check_writable(folder.parent)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     number = 1
-    while folder.exists():
-        number += 1
-        folder = folder.with_name(f"{name}-{number}")
-    return folder
+    while True:
+        try:
+            folder.mkdir()  # fails where there is one, whoever made it
+        except FileExistsError:
+            number += 1
+            folder = folder.with_name(f"{name}-{number}")
+        else:
+            return folder
 
 
 def open_run_folder(output_dir: str, benchmark: str, name: str, resume: bool = False, overwrite: bool = False) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sclip_lightning.refine.crf.features import Widths, image_features
+from sclip_lightning.refine.crf.features import CheckedWidths, Widths, image_features
 from sclip_lightning.refine.crf.permutohedral import PermutohedralLattice
 from sclip_lightning.windows import MapStep, Scene
 
@@ -28,8 +28,8 @@ class Bilateral(MapStep):
 
     works_on = "probabilities"
 
-    sxy: Widths = 10
-    srgb: Widths = 13
+    sxy: CheckedWidths = 10
+    srgb: CheckedWidths = 13
 
     def __call__(self, maps: Tensor, scene: Scene) -> Tensor:
         """Filter [C, H, W] float32 probabilities by the image itself; returns [C, H, W] float32."""

@@ -7,20 +7,21 @@ library pydensecrf computes it: symmetric normalisation, Potts compatibility, an
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import accumulate
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.ranges import at_least, between
 from sclip_lightning.refine.bilateral import bilateral
-from sclip_lightning.refine.crf.features import Widths, image_features, pixel_features
+from sclip_lightning.refine.crf.features import CheckedWidths, Widths, image_features, pixel_features
 from sclip_lightning.refine.crf.library_crf import MISSING, is_installed, library_crf
 from sclip_lightning.refine.crf.permutohedral import PermutohedralLattice
 from sclip_lightning.windows import MapStep, Scene
+from sclip_lightning.windows.cache import KEPT
 
 __all__ = ["DenseCRF", "contenders", "dense_crf", "gaussian_lattice"]
 
@@ -52,18 +53,19 @@ class DenseCRF(MapStep):
 
     works_on = "probabilities"
 
-    iterations: int = 10
-    gaussian_sxy: Widths = 3
-    gaussian_compat: float = 3
-    bilateral_sxy: Widths = 80
-    bilateral_srgb: Widths = 13
-    bilateral_compat: float = 10
-    prune: float | None = 0.05
+    iterations: Annotated[int, at_least(0, whole=True)] = 10
+    gaussian_sxy: CheckedWidths = 3
+    gaussian_compat: Annotated[float, at_least(0)] = 3
+    bilateral_sxy: CheckedWidths = 80
+    bilateral_srgb: CheckedWidths = 13
+    bilateral_compat: Annotated[float, at_least(0)] = 10
+    prune: Annotated[float, between(0, 1)] | None = 0.05
     backend: Literal["torch", "pydensecrf", "auto"] = "auto"
     fallback: Literal["bilateral"] | None = None
     ran: Literal["torch", "pydensecrf", "bilateral"] = field(init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.backend not in ("torch", "pydensecrf", "auto") or self.fallback not in ("bilateral", None):
             msg = (
                 f"DenseCRF with backend {self.backend!r} and fallback {self.fallback!r}: the backend is torch, "
@@ -209,7 +211,7 @@ def _mean_field(
     return log_prob
 
 
-@lru_cache(maxsize=8)
+@KEPT.keep
 def gaussian_lattice(height: int, width: int, sxy: Widths, device: torch.device) -> PermutohedralLattice:
     """The lattice of the smoothness kernel, kept per size; arguments as ``pixel_features``."""
     return PermutohedralLattice(pixel_features(height, width, sxy, device))

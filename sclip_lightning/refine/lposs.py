@@ -7,14 +7,15 @@ What deviates: the graph is made of the values of CLIP's own last block. That is
 values of DINO ViT-B/16. The result is multiplied by 1 - alpha, see :class:`LPOSS`.
 """
 
-import math
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.ranges import Range, above, at_least
 from sclip_lightning.refine.graph.conjugate_gradient import conjugate_gradient
 from sclip_lightning.refine.graph.patch_graph import cell_centres, patch_graph
 from sclip_lightning.refine.graph.weighted_graph import WeightedGraph
@@ -42,35 +43,16 @@ class LPOSS(SheetStep):
         sigma: Decay of the edges per pixel of the network's input; at least 0. The paper has its inverse, 100 pixels.
         alpha: Share of the neighbours, from 0 (logits stay) to below 1.
         steps: Conjugate-gradient steps; at least 1. Ten leave a residual of 0.1 to 4 %: they belong to the method.
-
-    Raises:
-        ConfigError: A number outside its range.
     """
 
     works_on = "tokens"
     needs = ("values",)
 
-    k: int = 400
-    gamma: float = 3.0
-    sigma: float = 0.01
-    alpha: float = 0.95
-    steps: int = 10
-
-    def __post_init__(self) -> None:
-        ranges = {
-            "k": (self.k >= 1, "a whole number from 1"),
-            "gamma": (0 < self.gamma < math.inf, "a number above 0"),
-            "sigma": (0 <= self.sigma < math.inf, "a number from 0"),
-            "alpha": (0 <= self.alpha < 1, "a number from 0 to below 1"),
-            "steps": (self.steps >= 1, "a whole number from 1"),
-        }
-        for name, (fits, expected) in ranges.items():
-            if not fits:
-                msg = (
-                    f"--model.refiners: LPOSS's {name} is {getattr(self, name)}. Give {expected} (published: "
-                    f"{getattr(type(self), name)})."
-                )
-                raise ConfigError(msg)
+    k: Annotated[int, at_least(1, whole=True)] = 400
+    gamma: Annotated[float, above(0)] = 3.0
+    sigma: Annotated[float, at_least(0)] = 0.01
+    alpha: Annotated[float, Range(0, 1, without_high=True)] = 0.95
+    steps: Annotated[int, at_least(1, whole=True)] = 10
 
     def __call__(self, sheet: Sheet, scene: Scene) -> Sheet:
         """Propagate [W, r, c, Q] logits over the values that came with them; the grid and the tokens stay.

@@ -8,19 +8,23 @@ never exists.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sclip_lightning.ranges import at_least
 from sclip_lightning.windows import MapStep, Scene
+from sclip_lightning.windows.cache import KEPT
 
 __all__ = ["PAMR", "pamr", "pamr_weights", "smooth"]
 
 #: Values computed at once on the CPU, 1 MiB: larger pieces of memory come fresh from the system every time, and making
 #: their pages costs as much as the arithmetic.
 CPU_BLOCK = 2**18
+#: Maps refined at once: enough to read long rows, few beside all maps of a large vocabulary, which need room twice.
+MAPS = 32
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ class PAMR(MapStep):
 
     works_on = "logits"
 
-    iterations: int = 10
-    dilations: tuple[int, ...] = (8, 16)
+    iterations: Annotated[int, at_least(0, whole=True)] = 10
+    dilations: Annotated[tuple[int, ...], at_least(1, whole=True)] = (8, 16)
 
     def __call__(self, maps: Tensor, scene: Scene) -> Tensor:
         """Refine [Q, H, W] float32 logits by the network's input, resized to (H, W) as SCLIP does."""
@@ -60,8 +64,13 @@ def pamr(logits: Tensor, image: Tensor, iterations: int = 10, dilations: Sequenc
     if logits.shape[-2:] != image.shape[-2:]:
         logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=True)
     neighbours, weights = pamr_weights(image, dilations)
-    rows = logits.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).flatten(0, 2)
-    return smooth(rows, neighbours, weights, iterations).view(-1, height, width, logits.shape[1]).permute(0, 3, 1, 2)
+    refined = torch.empty_like(logits, memory_format=torch.contiguous_format)
+    groups = -(-logits.shape[1] // MAPS)
+    for some, out in zip(logits.chunk(groups, dim=1), refined.chunk(groups, dim=1), strict=True):
+        rows = some.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).flatten(0, 2)
+        rows = smooth(rows, neighbours, weights, iterations)
+        out.copy_(rows.view(-1, height, width, some.shape[1]).permute(0, 3, 1, 2))
+    return refined
 
 
 def pamr_weights(image: Tensor, dilations: Sequence[int] = (8, 16)) -> tuple[Tensor, Tensor]:
@@ -118,7 +127,7 @@ def smooth(rows: Tensor, neighbours: Tensor, weights: Tensor, iterations: int) -
     return rows
 
 
-@lru_cache(maxsize=8)
+@KEPT.keep
 def _neighbours(height: int, width: int, dilations: tuple[int, ...], device: torch.device) -> Tensor:
     """[H * W, 8 * len(dilations)] int32, the positions of every pixel's neighbours in the flattened image."""
     steps = [(d * y, d * x) for d in dilations for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]

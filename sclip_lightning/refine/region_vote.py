@@ -42,6 +42,7 @@ class RegionVote(MapStep):
     unassigned: Unassigned = "smallest"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if isinstance(self.unassigned, str) and str(self.unassigned) != "smallest":
             msg = (
                 f"--model.refiners: RegionVote's unassigned is {self.unassigned!r}. Give smallest (as published), the "

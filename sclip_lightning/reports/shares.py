@@ -1,7 +1,9 @@
 """Which class takes how much of each image, as a file and in words."""
 
 import csv
+import os
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from types import TracebackType
 
@@ -30,9 +32,8 @@ class ShareTable:
         self.classes = classes
         self._rows: list[list[float]] = []
         self._names: list[str] = []
-        self._file = path.open("w", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._file)
-        self._writer.writerow(["image", "name", "height", "width", *map(csv_cell, classes)])
+        self._file = path.open("wb", buffering=0)
+        self._write(["image", "name", "height", "width", *map(csv_cell, classes)])
 
     def __enter__(self) -> "ShareTable":
         return self
@@ -50,11 +51,24 @@ class ShareTable:
             name: What its results are called.
             size: (H, W) in pixels.
             shares: Fraction of its pixels that each of the C classes takes.
+
+        Raises:
+            OSError: The row cannot be written; the file then ends with the row before.
         """
+        self._write([csv_cell(str(path)), csv_cell(name), *size, *(f"{share:.6f}" for share in shares)])
         self._rows.append(list(shares))
         self._names.append(name)
-        self._writer.writerow([csv_cell(str(path)), csv_cell(name), *size, *(f"{share:.6f}" for share in shares)])
-        self._file.flush()
+
+    def _write(self, row: Sequence[object]) -> None:
+        text = StringIO()
+        csv.writer(text).writerow(row)
+        line, end = text.getvalue().encode(), os.fstat(self._file.fileno()).st_size
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+        except OSError:
+            self._file.truncate(end)
+            raise
 
     def summary(self) -> str:
         """The classes that occur, the largest first: mean share, number of images, and the image with most of it."""

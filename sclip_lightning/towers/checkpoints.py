@@ -1,31 +1,36 @@
 """Loading CLIP: any open_clip ViT, with published weights, a local checkpoint, or none."""
 
 import hashlib
+import json
 import logging
-import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import open_clip
 import torch
 from open_clip.transformer import QuickGELU
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sclip_lightning.errors import CheckpointError
 from sclip_lightning.files import DEMO, DEMO_NETWORKS
+from sclip_lightning.towers.archives import is_archive, note_if_unknown, read_archive
 
 __all__ = ["Clip", "fingerprint", "load_clip"]
 
 #: Entries of OpenAI's archives that describe the model and are no parameters.
 _METADATA = {"input_resolution", "context_length", "vocab_size"}
+
+#: What the checkpoint in a model's folder may be called, first choice first.
+_CHECKPOINTS = [
+    f"{stem}{suffix}"
+    for suffix in (".safetensors", ".bin", ".pth", ".pt")
+    for stem in ("open_clip_model", "open_clip_pytorch_model", "model", "pytorch_model")
+]
 
 
 @dataclass
@@ -38,6 +43,8 @@ class Clip:
         architecture: open_clip's model name.
         weights: What was loaded, in words for a report.
         fingerprint: SHA-256 of all parameters and buffers, hexadecimal.
+        configuration: open_clip's configuration of the model, as JSON: what parameters do not say, such as which
+            activation lies between them.
     """
 
     model: Any
@@ -45,6 +52,17 @@ class Clip:
     architecture: str
     weights: str
     fingerprint: str
+    configuration: str
+
+    @property
+    def configuration_sha256(self) -> str:
+        """SHA-256 of ``configuration``, hexadecimal."""
+        return hashlib.sha256(self.configuration.encode()).hexdigest()
+
+    @property
+    def text_width(self) -> int:
+        """E, channels of the space of the text embeddings."""
+        return int(self.model.visual.proj.shape[1])
 
 
 def load_clip(architecture: str = "ViT-B-16-quickgelu", weights: str | None = "openai") -> Clip:
@@ -61,25 +79,27 @@ def load_clip(architecture: str = "ViT-B-16-quickgelu", weights: str | None = "o
         CheckpointError: Unknown model or tag, no network, unreadable file, weights that do not fit the model or hold
             values that are not finite.
     """
-    tag = weights if weights is not None and not Path(weights).expanduser().is_file() else None
+    file = Path(weights).expanduser() if weights is not None and Path(weights).expanduser().is_file() else None
     source = f"local-dir:{DEMO_NETWORKS}" if architecture == DEMO else architecture
+    folder = Path(source.removeprefix("local-dir:")) if source.startswith("local-dir:") else None
+    tag = weights if file is None and folder is None else None
     model = _create(source, tag)
-    if weights is None:
-        description = "untrained (random)"
-    elif tag is None:
-        path = Path(weights).expanduser()
-        _fit(model, _read_state_dict(path), path)
-        description = path.name
-    else:
-        description = "those in the folder" if source.startswith("local-dir:") else tag
+    description = tag or "untrained (random)"
+    if file is not None:
+        _fit(model, read_state_dict(file), file)
+        description = file.name
+    elif folder is not None and weights is not None:
+        _load_from(folder, model)
+        description = "those in the folder"
     _check_finite(model, description)
     model.eval().requires_grad_(False)
     tokenizer = open_clip.get_tokenizer(source)
-    return Clip(model, tokenizer, architecture, description, fingerprint(model))
+    configuration = json.dumps(open_clip.get_model_config(source), sort_keys=True)
+    return Clip(model, tokenizer, architecture, description, fingerprint(model), configuration)
 
 
 def _create(architecture: str, tag: str | None) -> nn.Module:
-    """Build the model and, where a tag is given, let open_clip fetch and load its weights."""
+    """Build the model and, where a tag is given, let open_clip fetch its weights and load them as tensors alone."""
     folder = architecture.removeprefix("local-dir:") if architecture.startswith("local-dir:") else None
     if folder is None and architecture not in open_clip.list_models():
         near = get_close_matches(architecture, open_clip.list_models(), cutoff=0.3)
@@ -96,13 +116,17 @@ def _create(architecture: str, tag: str | None) -> nn.Module:
         with _quiet():
             return open_clip.create_model(
                 architecture,
-                pretrained=None if folder else tag,
+                pretrained=tag,
                 load_weights=tag is not None,
                 require_pretrained=tag is not None,
+                weights_only=True,
             )
     except (OSError, RuntimeError, ValueError) as error:
         if folder is not None:
-            msg = f"No CLIP model could be loaded from the folder {folder}: {error}"
+            msg = (
+                f"No CLIP model could be made from the folder {folder} ({_first_line(error)}). Expected "
+                "open_clip_config.json, which describes the model, and a checkpoint beside it."
+            )
         else:
             msg = (
                 f"The weights {tag!r} of {architecture} could not be fetched or loaded ({_first_line(error)}). Without "
@@ -124,21 +148,45 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read any of the checkpoint formats into plain parameter names."""
+def _load_from(folder: Path, model: nn.Module) -> None:
+    """Load the checkpoint that lies beside a model's configuration.
+
+    open_clip converts what it has written itself over the years; where it cannot, the file is read as any other, so
+    that the error names it and what does not fit.
+    """
+    path = next((folder / name for name in _CHECKPOINTS if (folder / name).is_file()), None)
+    if path is None:
+        msg = (
+            f"There are no weights in the folder {folder}: expected {_CHECKPOINTS[0]} or {_CHECKPOINTS[5]} beside its "
+            "configuration. Put the checkpoint there, name it with --model.weights FILE, or set --model.weights to "
+            "null for random weights."
+        )
+        raise CheckpointError(msg)
+    try:
+        with _quiet():
+            open_clip.load_checkpoint(model, str(path), weights_only=True)
+    except Exception:  # of whatever kind: reading it once more finds out
+        _fit(model, read_state_dict(path), path)
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read any of the checkpoint formats into plain parameter names. Nothing in the file is run.
+
+    Raises:
+        CheckpointError: It cannot be read, or holds anything but tensors.
+    """
     try:
         if path.suffix == ".safetensors":
             content: Any = load_file(path)
-        elif _is_torchscript(path):
-            with warnings.catch_warnings():  # deprecated for new files, but the archives are what they are
-                warnings.simplefilter("ignore", FutureWarning)
-                content = torch.jit.load(path, map_location="cpu").state_dict()
+        elif is_archive(path):
+            note_if_unknown(path)
+            content = read_archive(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError, SafetensorError) as error:
+    except Exception as error:  # a damaged file can raise nearly anything from inside the readers
         msg = (
             f"The checkpoint {path} cannot be read ({_first_line(error)}). Expected a state dict of torch.save, "
-            "a safetensors file or a TorchScript archive; is the file complete?"
+            "a safetensors file or a TorchScript archive, with nothing but tensors; is the file complete?"
         )
         raise CheckpointError(msg) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
@@ -146,14 +194,7 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         msg = f"The checkpoint {path} holds no state dict of tensors but {type(content).__name__}; CLIP needs one."
         raise CheckpointError(msg)
-    return {name.removeprefix("module."): value for name, value in content.items()}
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
 def _fit(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:

@@ -1,8 +1,8 @@
 """Text embeddings of class names: prompts, averaging, and a cache on disk."""
 
 import hashlib
-import tempfile
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.files import replacing
 from sclip_lightning.towers.checkpoints import Clip
-from sclip_lightning.windows import Texts
+from sclip_lightning.windows import Texts, full_float32
 
 __all__ = ["build_text_bank", "encode_prompts", "resolve_templates"]
 
@@ -24,6 +25,9 @@ IMAGENET_TEMPLATES = tuple(template("{}") for template in open_clip.OPENAI_IMAGE
 
 #: Prompts per pass through the text tower.
 BATCH_SIZE = 256
+
+#: Bytes of the checksum at the end of a cached bank.
+SEAL = 32
 
 
 def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
@@ -61,7 +65,7 @@ def build_text_bank(
     mean is L2-normalised (Radford et al., ICML 2021, section 3.1.4).
 
     Args:
-        clip: The model; its weights take part in the name of the cache file.
+        clip: The model; its weights, configuration and tokenizer take part in the name of the cache file.
         synonyms: One or more names per class.
         templates: Prompt templates with one ``{}`` each.
         device: Where the text tower runs.
@@ -70,7 +74,7 @@ def build_text_bank(
     names = [name for names in synonyms for name in names]
     classes = torch.tensor([index for index, names in enumerate(synonyms) for _ in names])
     file = cache / f"{_key(clip, names, templates)}.npy" if cache else None
-    queries = _read(file, len(names)) if file else None
+    queries = _read(file, (len(names), clip.text_width)) if file else None
     if queries is None:
         prompts = [template.replace("{}", name) for name in names for template in templates]
         embeddings = encode_prompts(clip, prompts, device)
@@ -82,6 +86,7 @@ def build_text_bank(
 
 
 @torch.no_grad()
+@full_float32()
 def encode_prompts(clip: Clip, prompts: Sequence[str], device: torch.device | str = "cpu") -> Tensor:
     """Embed prompts in batches of similar length; returns [N, D] float32, not normalised, on ``device``."""
     tokens = clip.tokenizer(list(prompts))
@@ -118,28 +123,51 @@ def _lengths(tokens: Tensor) -> Tensor:
 
 
 def _key(clip: Clip, names: Sequence[str], templates: Sequence[str]) -> str:
+    """Name of a bank: everything that its embeddings depend on, the device and its rounding aside."""
+    tokens = clip.tokenizer([*names, *templates])  # what another tokenizer or context length would make otherwise
+    parts = (
+        open_clip.__version__,
+        clip.fingerprint,
+        clip.configuration,
+        str(tuple(tokens.shape)),
+        hashlib.sha256(tokens.numpy().tobytes()).hexdigest(),
+        str(len(names)),
+        *names,
+        *templates,
+    )
     digest = hashlib.sha256()
-    # Lengths keep different splits of the same text apart.
-    for part in (clip.fingerprint, str(len(names)), *names, *templates):
-        digest.update(f"{len(part)}:{part}".encode())
+    for part in parts:  # lengths keep different splits of the same text apart
+        encoded = part.encode()
+        digest.update(b"%d:%b" % (len(encoded), encoded))
     return digest.hexdigest()[:32]
 
 
-def _read(file: Path, count: int) -> Tensor | None:
+def _read(file: Path, shape: tuple[int, int]) -> Tensor | None:
+    """The bank in a file; None where there is none, or one that is damaged or another than its name says."""
     try:
-        queries = np.load(file, allow_pickle=False)
+        content = file.read_bytes()
+        stored, seal = content[:-SEAL], content[-SEAL:]
+        if seal != _seal(file, stored):
+            return None
+        queries = np.load(BytesIO(stored), allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        return None  # absent, or left half written by a crash: encode again
-    intact = queries.ndim == 2 and len(queries) == count and queries.dtype == np.float32 and np.isfinite(queries).all()
-    return torch.from_numpy(queries) if intact else None
+        return None
+    if queries.shape != shape or queries.dtype != np.float32:
+        return None
+    return torch.from_numpy(queries) if (abs(np.linalg.norm(queries, axis=1) - 1) < 1e-4).all() else None
 
 
 def _write(file: Path, queries: Tensor) -> None:
     """Write so that other processes see either no file or a whole one; a cache that cannot be written is no error."""
+    stored = BytesIO()
+    np.save(stored, queries.numpy())
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as handle:
-            np.save(handle, queries.numpy())
-        Path(handle.name).replace(file)
+        with replacing(file) as temporary:
+            temporary.write_bytes(stored.getvalue() + _seal(file, stored.getvalue()))
     except OSError:
         return
+
+
+def _seal(file: Path, stored: bytes) -> bytes:
+    """Checksum of a bank under its name, behind the bank itself: numpy's readers ignore what follows the array."""
+    return hashlib.sha256(file.name.encode() + stored).digest()

@@ -8,13 +8,14 @@ to logits band by band: at no scale does the upsampled feature map exist whole.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.ranges import at_least, between
 from sclip_lightning.upsampling.networks.loftup import QUERY_CHUNK, LoftUpNetwork
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from sclip_lightning.windows import Scene, Sheet, SheetStep
@@ -27,34 +28,24 @@ class LoftUp(SheetStep):
     """Replaces patch logits by logits on a finer grid (Huang et al., LoftUp, ICCV 2025, arXiv 2504.14032).
 
     Args:
-        weights: A local checkpoint, owner/repository/file on the Hugging Face Hub, or demo. Null, random weights, is
-            accepted only together with random CLIP weights.
+        weights: A local checkpoint, owner/repository/file on the Hugging Face Hub (with @commit, that very version of
+            it), or demo. Null, random weights, is accepted only together with random CLIP weights.
         mode: affinity mixes the patches' logits by the likeness of upsampled features; direct compares the upsampled
             features with the text, for which they were not trained; the attention then plays no part.
         scale: Positions per patch and axis, up to the patch size.
         temperature: Factor on the likeness in affinity, at least 0.
         radius: Patches at most this far away take part in affinity; null for all.
-
-    Raises:
-        ConfigError: A number is out of range.
     """
 
+    option = "--model.upsampler"
     works_on = "tokens"
     needs = ("values",)
 
     weights: str | None = "haiwen/loftup-clip/pytorch_model.bin"
     mode: Literal["affinity", "direct"] = "affinity"
-    scale: int = 2
-    temperature: float = 20.0
-    radius: int | None = 2
-
-    def __post_init__(self) -> None:
-        if self.scale < 1 or not self.temperature >= 0 or (self.radius is not None and self.radius < 0):
-            msg = (
-                f"LoftUp with scale {self.scale}, temperature {self.temperature} and radius {self.radius}: "
-                "--model.upsampler.scale must be at least 1, temperature and radius at least 0 (radius null: no limit)."
-            )
-            raise ConfigError(msg)
+    scale: Annotated[int, at_least(1, whole=True)] = 2
+    temperature: Annotated[float, between(0, 1e6)] = 20.0
+    radius: Annotated[int, at_least(0, whole=True)] | None = 2
 
     @property
     def networks(self) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ and knows nothing of any network or method.
 
 from sclip_lightning.windows.grid import WindowGrid, check_sliding_window, window_grid
 from sclip_lightning.windows.merge import MergedLogits
+from sclip_lightning.windows.precision import full_float32
 from sclip_lightning.windows.scene import Scene, Texts, Windows
 from sclip_lightning.windows.sheet import Sheet, Tokens, compare_with_texts
-from sclip_lightning.windows.steps import Decoder, MapStep, Part, SheetStep, WindowDecoder
+from sclip_lightning.windows.steps import Decoder, MapStep, Part, SheetStep, Step, WindowDecoder
 
 __all__ = [
     "Decoder",
@@ -19,6 +20,7 @@ __all__ = [
     "Scene",
     "Sheet",
     "SheetStep",
+    "Step",
     "Texts",
     "Tokens",
     "WindowDecoder",
@@ -26,5 +28,6 @@ __all__ = [
     "Windows",
     "check_sliding_window",
     "compare_with_texts",
+    "full_float32",
     "window_grid",
 ]

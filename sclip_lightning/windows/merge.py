@@ -8,11 +8,11 @@ operators depend on sizes only and are nearly empty, and any block of output row
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from sclip_lightning.windows.cache import KEPT
 from sclip_lightning.windows.grid import WindowGrid
 
 __all__ = ["MergedLogits", "bilinear_operator", "merge_operators"]
@@ -58,8 +58,11 @@ class MergedLogits:
             yield rows, block.view(-1, self.queries, width)
 
     def full(self) -> Tensor:
-        """The whole map, [Q, H, W] float32."""
-        return torch.cat([block.transpose(0, 1) for _, block in self], dim=1)
+        """The whole map, [Q, H, W] float32; besides it, there is never more than one block."""
+        whole = torch.empty(self.queries, *self.output_size, device=self.device)
+        for rows, block in self:
+            whole[:, rows] = block.transpose(0, 1)
+        return whole
 
     @staticmethod
     def _product(a: Tensor, b: Tensor) -> Tensor:
@@ -98,7 +101,7 @@ def bilinear_operator(source: int, target: int) -> Tensor:
     return operator
 
 
-@lru_cache(maxsize=256)
+@KEPT.keep
 def _axis_operator(
     side: int, window: int, margin: tuple[int, int], starts: tuple[int, ...], cells: int, output: int
 ) -> Tensor:

@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Literal, TypeVar
 from torch import Tensor, nn
 
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.ranges import check_numbers
 from sclip_lightning.windows.scene import Scene
 from sclip_lightning.windows.sheet import Sheet, Tokens
 
-__all__ = ["Decoder", "MapStep", "Part", "SheetStep", "WindowDecoder", "check_order"]
+__all__ = ["Decoder", "MapStep", "Part", "SheetStep", "Step", "WindowDecoder", "check_order"]
 
 #: What a step works on, in the order in which these exist: logits on the cells of the decoder's windows, logits on any
 #: cells, then whole maps.
@@ -28,7 +29,20 @@ P = TypeVar("P", bound="Part")
 
 
 class Part:
-    """A part of a segmentor; subclasses are frozen dataclasses of numbers."""
+    """A part of a segmentor; subclasses are frozen dataclasses of numbers.
+
+    Every number has its range in its field's type (``Annotated[float, above(0)]``) and is held against it when the part
+    is made. A subclass with more to check calls ``super().__post_init__()`` first.
+
+    Attributes:
+        option: The option that holds such a part, for messages.
+    """
+
+    option: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError where a number is outside its range."""
+        check_numbers(self, self.option)
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -64,6 +78,8 @@ class Decoder(Part, ABC):
         gives: What its tokens come with besides features; a step that needs what is missing is refused.
     """
 
+    option = "--model.decoder"
+
     gives: ClassVar[tuple[Extra, ...]] = ("class_token", "values")
 
     @abstractmethod
@@ -97,7 +113,19 @@ class WindowDecoder(Decoder):
         """
 
 
-class SheetStep(Part, ABC):
+class Step(Part, ABC):
+    """Changes what segmenting an image has come to: logits before or after they are merged, probabilities or labels.
+
+    Attributes:
+        works_on: What it changes.
+    """
+
+    option = "--model.refiners"
+
+    works_on: ClassVar[Place]
+
+
+class SheetStep(Step):
     """Changes logits before they are merged.
 
     Attributes:
@@ -122,15 +150,13 @@ class SheetStep(Part, ABC):
         """
 
 
-class MapStep(Part, ABC):
+class MapStep(Step):
     """Changes whole maps at the output size: a refiner.
 
     Attributes:
         works_on: The segmentor's ``logits`` [Q, H, W], before the head; class ``probabilities`` [C, H, W], after it; or
             ``labels`` [H, W].
     """
-
-    works_on: ClassVar[Place]
 
     @abstractmethod
     def __call__(self, maps: Tensor, scene: Scene) -> Tensor:

@@ -3,7 +3,8 @@
 import shutil
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
+from typing import get_type_hints
 
 import pytest
 import yaml
@@ -129,8 +130,8 @@ def test_numbers_have_the_types_that_run_descriptions_had(name):
     """An integer where there was a float would make a run differ from itself."""
     for benchmark in PUBLISHED:
         protocol = protocol_of(name, benchmark)
-        for item in fields(Protocol):
-            assert isinstance(getattr(protocol, item.name), item.type)
+        for item, kind in get_type_hints(Protocol).items():
+            assert isinstance(getattr(protocol, item), kind)
         if protocol.class_file:
             assert (CLASS_FOLDER / protocol.class_file).is_file()
 

@@ -9,6 +9,7 @@ from sclip_lightning.refine import densecrf
 from sclip_lightning.refine.bilateral import bilateral
 from sclip_lightning.refine.crf import library_crf
 from sclip_lightning.refine.densecrf import DenseCRF, dense_crf
+from sclip_lightning.windows.cache import KEPT
 from tests.builders import guide
 from tests.golden import Recording
 
@@ -132,11 +133,14 @@ def test_arguments_are_left_alone():
     assert torch.equal(image, before[1])
 
 
-def test_the_smoothness_lattice_is_built_once_per_size():
-    densecrf.gaussian_lattice.cache_clear()
+def test_the_smoothness_lattice_is_built_once_per_size(monkeypatch):
+    KEPT.clear()
+    built = []
+    features = densecrf.pixel_features
+    monkeypatch.setattr(densecrf, "pixel_features", lambda *size: built.append(size) or features(*size))
     for _ in range(3):
         dense_crf(blobs(2), photo(), gaussian_sxy=[3, 4])
-    assert densecrf.gaussian_lattice.cache_info().misses == 1
+    assert len(built) == 1
 
 
 @pytest.fixture

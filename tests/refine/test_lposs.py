@@ -223,7 +223,7 @@ def test_values_on_other_cells_are_resized():
     [("k", 0), ("gamma", 0.0), ("gamma", float("nan")), ("sigma", -0.1), ("alpha", 1.0), ("alpha", -0.1), ("steps", 0)],
 )
 def test_numbers_out_of_range_are_refused(name, value):
-    with pytest.raises(ConfigError, match=rf"--model\.refiners: LPOSS's {name} is {value}\. Give .*published"):
+    with pytest.raises(ConfigError, match=rf"--model\.refiners: LPOSS's {name} is {value}\. Give .*default"):
         LPOSS(**{name: value})
 
 

@@ -11,7 +11,7 @@ from tests.recordings import RESCLIP, resclip
 
 def loaded(model):
     """A model in memory as if it had been loaded from a checkpoint."""
-    return Clip(model, open_clip.get_tokenizer("ViT-B-16-quickgelu"), "tiny", "recorded", "0" * 64)
+    return Clip(model, open_clip.get_tokenizer("ViT-B-16-quickgelu"), "tiny", "recorded", "0" * 64, "{}")
 
 
 @pytest.fixture(scope="module")

@@ -107,5 +107,5 @@ def test_the_finest_grid_is_the_pixels(segmentor, image):
 
 @pytest.mark.parametrize("options", [{"scale": 0}, {"temperature": -1.0}, {"radius": -1}])
 def test_numbers_out_of_range_are_refused(segmentor, options):
-    with pytest.raises(ConfigError, match="LoftUp with scale"):
+    with pytest.raises(ConfigError, match=rf"--model\.upsampler: LoftUp's {next(iter(options))} is"):
         segmentor(**options)

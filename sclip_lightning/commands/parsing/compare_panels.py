@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import yaml
-from jsonargparse import ArgumentParser
 from PIL import Image
 
 from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
+from sclip_lightning.commands.parsing.imports import GuardedParser, allow_imports
 from sclip_lightning.data.reading.masks import read_image, read_mask
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import replacing
@@ -18,19 +18,21 @@ from sclip_lightning.records.artefacts import CONFIG, LABELS, image_file
 __all__ = ["write_panels"]
 
 
-def write_panels(folders: tuple[Path, Path], ids: list[str], target: Path) -> int:
+def write_panels(folders: tuple[Path, Path], ids: list[str], target: Path, allowed: str | None = None) -> int:
     """Draw the panel of each run for some images, A above B.
 
     Args:
         folders: The two runs, which must have kept label maps.
         ids: The images.
         target: Where ``<image>.png`` are written.
+        allowed: Modules, split by commas, whose classes the run's configuration may name besides the usual ones.
 
     Returns:
         How many.
 
     Raises:
-        ConfigError: Label maps or the configuration with the data set's place are missing.
+        ConfigError: Label maps or the configuration with the data set's place are missing, or it names a class that it
+            may not.
     """
     files = {(folder, id_): folder / LABELS / image_file(id_, ".png") for folder in folders for id_ in ids}
     missing = [path for path in files.values() if not path.is_file()]
@@ -41,7 +43,7 @@ def write_panels(folders: tuple[Path, Path], ids: list[str], target: Path) -> in
             "it segments the images without a map and leaves the scores as they are."
         )
         raise ConfigError(msg)
-    datamodule = _datamodule(folders[0])
+    datamodule = _datamodule(folders[0], allowed)
     benchmark, dataset = datamodule.benchmark, datamodule.dataset
     places = {sample.id: index for index, sample in enumerate(dataset.files)}
     for id_ in ids:
@@ -55,14 +57,15 @@ def write_panels(folders: tuple[Path, Path], ids: list[str], target: Path) -> in
     return len(ids)
 
 
-def _datamodule(folder: Path) -> SegmentationDataModule:
+def _datamodule(folder: Path, allowed: str | None) -> SegmentationDataModule:
     """The data module that a run's configuration describes, set up."""
     path = folder / CONFIG
     if not path.is_file():
         msg = f"--panels needs the images, and {path}, which says where they are, is not there. Compare without panels."
         raise ConfigError(msg)
     data = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
-    parser = ArgumentParser(exit_on_error=False)
+    allow_imports([f"--allow_modules={allowed}"] if allowed else [])
+    parser = GuardedParser(exit_on_error=False)
     parser.add_subclass_arguments(SegmentationDataModule, "data")
     datamodule: SegmentationDataModule = parser.instantiate_classes(parser.parse_object({"data": data})).data
     datamodule.on_error = "skip"  # the images at hand have been read before

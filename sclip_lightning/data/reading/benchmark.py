@@ -8,13 +8,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sclip_lightning.data.reading.layout import expand
 from sclip_lightning.errors import DataError
+from sclip_lightning.ranges import LOGIT_SCALES, at_least, between, check_numbers
 
 __all__ = [
     "CLASS_FOLDER",
@@ -87,16 +88,19 @@ class Protocol:
         padding: Windows whose sides are no multiple of this many pixels are padded with zeros; 1 pads none.
     """
 
-    short_side: int
-    logit_scale: float = 40.0
-    prob_threshold: float = 0.0
-    area_threshold: float = 0.0
-    crop: int = 224
-    stride: int = 112
+    short_side: Annotated[int, at_least(0, whole=True)]
+    logit_scale: Annotated[float, LOGIT_SCALES] = 40.0
+    prob_threshold: Annotated[float, between(0, 1)] = 0.0
+    area_threshold: Annotated[float, between(0, 1)] = 0.0
+    crop: Annotated[int, at_least(0, whole=True)] = 224
+    stride: Annotated[int, at_least(1, whole=True)] = 112
     class_file: str | None = None
-    background: int = 0
-    long_side: int = LONG_SIDE
-    padding: int = 1
+    background: Annotated[int, at_least(0, whole=True)] = 0
+    long_side: Annotated[int, at_least(1, whole=True)] = LONG_SIDE
+    padding: Annotated[int, at_least(1, whole=True)] = 1
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 class LabelTable(NamedTuple):

@@ -5,11 +5,12 @@ label. Where the line runs depends on the grid alone, so its patches are tabulat
 takes one comparison per step.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from sclip_lightning.windows.cache import KEPT
 
 __all__ = ["Lines", "in_sight", "lines_between_patches"]
 
@@ -27,7 +28,7 @@ class Lines(NamedTuple):
     path: Tensor
 
 
-@lru_cache(maxsize=8)
+@KEPT.keep
 def lines_between_patches(rows: int, columns: int, device: torch.device) -> Lines:
     """Tabulate the lines of a grid.
 

@@ -1,16 +1,20 @@
 """Positions and colours of pixels in units of a Gaussian's standard deviations."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.ranges import at_least
 
-__all__ = ["Widths", "image_features", "pixel_features"]
+__all__ = ["CheckedWidths", "Widths", "image_features", "pixel_features"]
 
 #: Standard deviations of a Gaussian: one for all axes, or one for each.
 Widths = float | Sequence[float]
+#: The same as a field of a part.
+CheckedWidths = Annotated[Widths, at_least(0.01)]
 
 
 def pixel_features(height: int, width: int, sxy: Widths, device: torch.device) -> Tensor:

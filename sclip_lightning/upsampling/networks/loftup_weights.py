@@ -38,14 +38,18 @@ PUBLISHED = HubFile()
 
 
 def find_weights(name: str) -> HubFile | Path:
-    """Read an option: a local file, ``owner/repository/file`` on the Hub where there is no such file, or ``demo``."""
+    """Read an option: a local file, ``owner/repository/file`` on the Hub where there is no such file, or ``demo``.
+
+    A file on the Hub may be changed by its owner at any time; ``owner/repository/file@commit`` is always the same one.
+    """
     if name == DEMO:
         return DEMO_NETWORKS / "loftup.safetensors"
     path = Path(name).expanduser()
     parts = name.split("/")
     if path.is_file() or len(parts) < 3 or path.is_absolute() or name.startswith((".", "~")):
         return path
-    return HubFile("/".join(parts[:2]), "/".join(parts[2:]))
+    file, _, revision = "/".join(parts[2:]).partition("@")
+    return HubFile("/".join(parts[:2]), file, revision or None)
 
 
 def load_loftup(weights: HubFile | str | Path | None = PUBLISHED, dim: int = 512) -> LoftUpNetwork:
