@@ -6,13 +6,14 @@ with keys besides. Its other part, propagation over the image, is ``refine.tlp``
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.decoding.attention import Attention
-from sclip_lightning.errors import ConfigError
+from sclip_lightning.ranges import at_least
 
 __all__ = ["ProcrustesAttention", "alignment"]
 
@@ -30,22 +31,10 @@ class ProcrustesAttention(Attention):
         alpha: Weight of the comparison of keys with keys, at least 0; null takes what is published for the benchmark.
         iterations: Newton-Schulz steps towards the polar factor (5). They do not converge, so their number belongs to
             the method; null takes the exact factor.
-
-    Raises:
-        ConfigError: A number is out of range.
     """
 
-    alpha: float | None = None
-    iterations: int | None = 5
-
-    def __post_init__(self) -> None:
-        fits = (self.alpha is None or 0 <= self.alpha < float("inf")) and (self.iterations or 0) >= 0
-        if not fits:
-            msg = (
-                f"ProcrustesAttention with alpha {self.alpha} and {self.iterations} iterations: both must be at least "
-                "0. Published are alpha 0.08 (0.3 for Cityscapes and ADE20K) and 5 iterations."
-            )
-            raise ConfigError(msg)
+    alpha: Annotated[float, at_least(0)] | None = None
+    iterations: Annotated[int, at_least(0, whole=True)] | None = 5
 
     def __call__(
         self, q: Tensor, k: Tensor, v: Tensor, grid: tuple[int, int], bias: Tensor | None = None, gain: float = 1.0

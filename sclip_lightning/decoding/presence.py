@@ -7,7 +7,7 @@ published.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from torch import Tensor
 
-from sclip_lightning.errors import ConfigError
+from sclip_lightning.ranges import above, between
 from sclip_lightning.towers import ClipTower
 from sclip_lightning.windows import Scene, Sheet, SheetStep, compare_with_texts
 
@@ -42,27 +42,16 @@ class PresencePrior(SheetStep):
         linkage: How names are clustered: ward (CASS) or complete (RF-CLIP).
         per_window: Take the class token of each window instead of the image's (published for Cityscapes); null
             likewise.
-
-    Raises:
-        ConfigError: A number is out of range.
     """
 
+    option = "--model.prior"
     works_on = "tokens"
 
-    weight: float | None = None
-    text_share: float | None = None
-    cut: float | None = None
+    weight: Annotated[float, between(0, 1)] | None = None
+    text_share: Annotated[float, between(0, 1)] | None = None
+    cut: Annotated[float, above(0)] | None = None
     linkage: Linkage = "ward"
     per_window: bool | None = None
-
-    def __post_init__(self) -> None:
-        shares = [value for value in (self.weight, self.text_share) if value is not None]
-        if not all(0 <= value <= 1 for value in shares) or (self.cut is not None and not self.cut > 0):
-            msg = (
-                f"PresencePrior with weight {self.weight}, text_share {self.text_share} and cut {self.cut}: the first "
-                "two must lie in 0 to 1, the cut above 0 (published: 0.1 to 0.4, 0.01 to 0.05, 0.02 to 0.14)."
-            )
-            raise ConfigError(msg)
 
     def __call__(self, sheet: Sheet, scene: Scene) -> Sheet:
         """Change [W, r, c, Q] logits."""

@@ -6,13 +6,14 @@ square: a patch's place follows from the number of columns, not of rows.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.ranges import above, at_least, between
 from sclip_lightning.towers import ClipTower
 from sclip_lightning.windows import Scene, Tokens, WindowDecoder
 
@@ -57,14 +58,14 @@ class SCCLIP(WindowDecoder):
 
     gives = ("values",)
 
-    similarity_block: int | None = None
-    post_block: int | None = None
+    similarity_block: Annotated[int, at_least(1, whole=True)] | None = None
+    post_block: Annotated[int, at_least(1, whole=True)] | None = None
     second_pass: tuple[int, int] | None = None
-    class_share: float | None = None
-    beta: float = 0.4
-    factor: float = 3.0
-    neighbours: int = 30
-    outlier_share: float = 0.05
+    class_share: Annotated[float, between(-1e6, 1e6)] | None = None
+    beta: Annotated[float, between(-1, 1)] = 0.4
+    factor: Annotated[float, above(0)] = 3.0
+    neighbours: Annotated[int, at_least(1, whole=True)] = 30
+    outlier_share: Annotated[float, between(0, 1)] = 0.05
     repair: bool = True
     aggregate: bool = True
     aggregate_after: bool = True

@@ -10,12 +10,13 @@ of all queries at the image's size never exist.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sclip_lightning.errors import ConfigError
+from sclip_lightning.ranges import at_least
 from sclip_lightning.windows import Scene, Sheet, SheetStep, WindowGrid
 from sclip_lightning.windows.merge import merge_operators
 
@@ -40,21 +41,12 @@ class TLP(SheetStep):
             benchmark (80; 224 for Cityscapes).
         steps: Conjugate-gradient steps from the logits on (25). They do not converge: their number belongs to the
             method.
-
-    Raises:
-        ConfigError: A number is out of range.
     """
 
-    grid: int | None = None
-    steps: int = 25
+    option = "--model.refiners"
 
-    def __post_init__(self) -> None:
-        if (self.grid is not None and self.grid < 1) or self.steps < 0:
-            msg = (
-                f"--model.refiners: TLP with grid {self.grid} and {self.steps} steps: the grid must be at least 1, the "
-                "steps at least 0 (published: 80, or 224 for Cityscapes, and 25)."
-            )
-            raise ConfigError(msg)
+    grid: Annotated[int, at_least(1, whole=True)] | None = None
+    steps: Annotated[int, at_least(0, whole=True)] = 25
 
     def __call__(self, sheet: Sheet, scene: Scene) -> Sheet:
         """Smooth [W, r, c, Q] logits; returns [1, h, w, Q], one window that is the image."""

@@ -118,5 +118,5 @@ def test_one_name_and_one_patch():
 
 @pytest.mark.parametrize("numbers", [{"weight": 1.5}, {"text_share": -0.1}, {"cut": 0.0}, {"weight": float("nan")}])
 def test_numbers_out_of_range(numbers):
-    with pytest.raises(ConfigError, match="PresencePrior with weight"):
+    with pytest.raises(ConfigError, match=r"--model.prior: PresencePrior.s (weight|text_share|cut) is"):
         PresencePrior(**numbers)

@@ -97,5 +97,5 @@ def test_halves_are_rounded_to_even():
 
 @pytest.mark.parametrize("numbers", [{"grid": 0}, {"steps": -1}])
 def test_numbers_out_of_range(numbers):
-    with pytest.raises(ConfigError, match="TLP with grid"):
+    with pytest.raises(ConfigError, match=r"--model.refiners: TLP.s (grid|steps) is"):
         TLP(**numbers)
