@@ -76,7 +76,7 @@ def new_run_folder(output_dir: str, benchmark: str, name: str) -> Path:
             folder.mkdir()  # fails where there is one, whoever made it
         except FileExistsError:
             number += 1
-            folder = folder.with_name(f"{name}-{number}")
+            folder = folder.with_name(f"{Path(name).name}-{number}")  # names may be paths
         else:
             return folder
 

@@ -10,7 +10,7 @@ import pytest
 from sclip_lightning.errors import ConfigError, RunError
 from sclip_lightning.files import PARTIAL, replacing
 from sclip_lightning.records import RecordWriter, load_records
-from sclip_lightning.records.run_folder import clear_run, locked, open_run_folder, run_folder, tidy
+from sclip_lightning.records.run_folder import clear_run, locked, new_run_folder, open_run_folder, run_folder, tidy
 from tests.records.synthetic import make_record, make_run
 
 ROOT = Path(__file__).parents[2]
@@ -134,3 +134,8 @@ def test_a_writer_stores_its_file_before_it_says_so(tmp_path, monkeypatch):
     with replacing(tmp_path / "a.txt") as path:
         path.write_text("whole")
     assert stored == [path, tmp_path]
+
+
+def test_names_that_are_paths_are_numbered_too(tmp_path):
+    made = [new_run_folder(str(tmp_path), "VOC21", "a/b") for _ in range(3)]
+    assert made == [tmp_path / "VOC21/a" / name for name in ("b", "b-2", "b-3")]
