@@ -8,7 +8,7 @@ import torch
 
 from sclip_lightning.decoding.affinity.line_of_sight import lines_between_patches
 from sclip_lightning.model.head import Head
-from sclip_lightning.refine.crf.features import pixel_features
+from sclip_lightning.refine.crf.features import image_features, pixel_features
 from sclip_lightning.refine.crf.permutohedral import PermutohedralLattice
 from sclip_lightning.refine.densecrf import gaussian_lattice
 from sclip_lightning.refine.pamr import pamr, pamr_weights, smooth
@@ -121,13 +121,30 @@ def peak():
     return 1024 * int(status["VmHWM"].split()[0])
 
 
-def test_whole_maps_take_little_more_than_their_size():
-    queries, size = 100, (600, 800)
-    merged = MergedLogits(torch.randn(4, 14, 14, queries), window_grid(224, 560, 224, 112), size)
+@pytest.fixture
+def peaks():
+    """Skip where the system does not say how much memory a process had."""
     try:
         peak()
     except OSError:
-        pytest.skip("the system does not say how much memory a process had")
+        pytest.skip("no record of the most memory that a process had")
+
+
+@pytest.mark.usefixtures("peaks")
+def test_whole_maps_take_little_more_than_their_size():
+    queries, size = 100, (600, 800)
+    merged = MergedLogits(torch.randn(4, 14, 14, queries), window_grid(224, 560, 224, 112), size)
     before = peak()
     maps = Head(40.0).probabilities(merged.full(), torch.arange(queries), overwrite=True)
     assert (peak() - before) / maps.nbytes < 1.6
+
+
+@pytest.mark.usefixtures("peaks")
+def test_a_lattice_over_an_image_is_built_in_bounded_memory():
+    height, width = 600, 800
+    image = torch.randint(0, 40, (3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    features = image_features(image, 80, 13)
+    before = peak()
+    lattice = PermutohedralLattice(features)
+    assert tensor_bytes(lattice) > 0
+    assert (peak() - before) / (height * width) < 360  # bytes a pixel; it kept 450 to 550 before
