@@ -131,7 +131,7 @@ class Segmentor:
         network_input = prepare(image_pipeline(settings.protocol.short_side, settings.protocol.long_side), rgb, source)
         check_patch(network_input, model.tower.patch_size, source)
         autocast = torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None)
-        with memory_for(source, size), autocast:
+        with memory_for(source, size, self.options), autocast:
             native = torch.from_numpy(rgb).permute(2, 0, 1).to(self.device)
             segmentation = model.predict(network_input.to(self.device), size, native)
         dtype = np.uint8 if len(vocabulary.names) <= 256 else np.uint16

@@ -12,7 +12,7 @@ import yaml
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from tqdm import tqdm
 
-from sclip_lightning.commands.failures import explain, memory_advice
+from sclip_lightning.commands.failures import explain
 from sclip_lightning.commands.parsing.benchmarks import published_benchmarks
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
@@ -77,7 +77,7 @@ def run_predict(arguments: Sequence[str]) -> None:
         with ShareTable(output / "shares.csv", vocabulary.names) as table:
             skipped = _predict_all(segmentor, vocabulary, files, output, table, options.on_error)
     except OSError as error:
-        message = explain(error, chosen, "--short_side")
+        message = explain(error, chosen)
         msg = f"{message} What was done before lies in {output}; its shares.csv names every image that is done."
         raise RunError(msg) from error
     for problem in skipped:
@@ -199,7 +199,7 @@ def _predict_all(
         except (DataError, MemoryError, RuntimeError) as error:
             if isinstance(error, SclipError):
                 problem = message_of(error)
-            elif (advice := memory_advice(error, segmentor.options, "--short_side")) is not None:
+            elif (advice := explain(error, segmentor.options)) is not None:
                 problem = advice
             else:
                 raise

@@ -161,7 +161,7 @@ class TestCLI(LightningCLI):
                     stop.await_failure(_connection_lost(error))
             finally:
                 stop.end_children()
-            message = explain(error, self.model.options, "--data.short_side")
+            message = explain(error, self.model.options)
             if message is None:
                 raise
             raise RunError(f"{message} {self._progress()}") from error

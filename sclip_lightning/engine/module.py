@@ -135,7 +135,7 @@ class SegmentationModule(LightningModule):
             raise DataError(sample["error"])
         source, size = f"The image {sample['id']}", (sample["mask"].shape[0], sample["mask"].shape[1])
         check_patch(sample["image"], self.segmentor.tower.patch_size, source)
-        with memory_for(source, size) if self.datamodule.on_error == "skip" else nullcontext():
+        with memory_for(source, size, self.options) if self.datamodule.on_error == "skip" else nullcontext():
             segmentation = self.segmentor.predict(sample["image"], size, sample["rgb"])
         return ImageOutput(segmentation.labels, segmentation.probabilities if probabilities else None)
 

@@ -14,7 +14,9 @@ from PIL import Image
 
 from sclip_lightning.cli import main
 from sclip_lightning.commands import score
-from sclip_lightning.commands.failures import memory_advice
+from sclip_lightning.commands.failures import explain
+from sclip_lightning.errors import DataError
+from sclip_lightning.model.memory import memory_for
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.records.run_folder import new_run_folder
 from sclip_lightning.refine import PAMR, DenseCRF, RegionVote
@@ -174,7 +176,7 @@ def test_an_image_too_large_for_the_memory_is_skipped(predict, before_each, caps
     before_each(exhaust)
     predict("--on_error=skip")
     assert done() == ["0", "2"]
-    assert "1.png: There is no memory left (Unable to allocate 64 GiB)" in capsys.readouterr().err
+    assert "1.png: The machine has no memory left (Unable to allocate 64 GiB)" in capsys.readouterr().err
 
 
 def test_without_skipping_it_ends_the_command_in_one_sentence(fails, before_each):
@@ -184,7 +186,7 @@ def test_without_skipping_it_ends_the_command_in_one_sentence(fails, before_each
 
     before_each(exhaust)
     error = fails()
-    assert "1.png: There is no memory left" in error
+    assert "1.png: The machine has no memory left" in error
     assert "--model.window_batch_size" in error
     assert "--on_error skip" in error
 
@@ -201,18 +203,25 @@ def test_errors_of_another_kind_are_not_hidden(predict, before_each):
 @pytest.mark.parametrize(
     ("options", "expected", "others"),
     [
-        ({}, ["--model.window_batch_size", "--data.short_side"], ["--model.refiners", "--model.crop"]),
+        ({}, ["--model.window_batch_size", "short side"], ["--model.refiners", "--model.crop"]),
         ({"refiners": [RegionVote()]}, ["--model.window_batch_size"], ["--model.refiners"]),
-        ({"refiners": [PAMR(), DenseCRF()]}, ["PAMR and DenseCRF (--model.refiners)", "--data.short_side"], []),
-        ({"crop": 0}, ["--data.short_side", "--model.crop"], ["--model.window_batch_size"]),
+        ({"refiners": [PAMR(), DenseCRF()]}, ["PAMR and DenseCRF (--model.refiners)", "short side"], []),
+        ({"crop": 0}, ["short side", "--model.crop"], ["--model.window_batch_size"]),
     ],
 )
 def test_advice_names_what_bounds_the_memory(options, expected, others):
-    for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")):
-        advice = memory_advice(error, SegmentorOptions(**options), "--data.short_side")
-        assert all(words in advice for words in expected)
-        assert not any(words in advice for words in others)
-    assert memory_advice(ValueError("x"), SegmentorOptions(), "--data.short_side") is None
+    gpu = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    chosen = SegmentorOptions(**options)
+    for error, where in ((MemoryError(), "The machine has no memory left (MemoryError)"), (gpu, "The GPU has no")):
+        advice = explain(error, chosen)
+        assert advice.startswith(where)
+        with pytest.raises(DataError) as of_image, memory_for("a.png", (600, 800), chosen):
+            raise error
+        assert "a.png has 600 x 800 pixels" in str(of_image.value)
+        for text in (advice, str(of_image.value)):
+            assert all(words in text for words in expected)
+            assert not any(words in text for words in others)
+    assert explain(ValueError("x"), chosen) is None
 
 
 # Folders

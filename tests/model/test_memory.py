@@ -9,6 +9,7 @@ from sclip_lightning import Segmentor
 from sclip_lightning.cli import main
 from sclip_lightning.errors import DataError
 from sclip_lightning.model.memory import memory_for
+from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from tests.fake_data import draw_labels, write_image, write_voc
 
@@ -34,13 +35,13 @@ def too_little(request, monkeypatch):
 
 
 def test_other_errors_are_left_alone():
-    with pytest.raises(RuntimeError, match="shapes"), memory_for("a", (1, 2)):
+    with pytest.raises(RuntimeError, match="shapes"), memory_for("a", (1, 2), SegmentorOptions()):
         raise RuntimeError("shapes do not match")
 
 
 def test_memory_that_torch_really_cannot_have():
     message = r"a\.png has 1 x 2 pixels .* the machine has too little memory"
-    with pytest.raises(DataError, match=message), memory_for("a.png", (1, 2)):
+    with pytest.raises(DataError, match=message), memory_for("a.png", (1, 2), SegmentorOptions()):
         torch.empty(2**60, dtype=torch.uint8)
 
 

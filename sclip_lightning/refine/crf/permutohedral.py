@@ -29,6 +29,8 @@ __all__ = ["PermutohedralLattice"]
 CPU_BLOCK = 8192
 #: On an accelerator one block has all rows, but no thread adds up more than the points of such a piece in turn.
 ACCELERATOR_PIECE = 256
+#: Points whose simplices are looked for at once: intermediate results then are small beside what is kept.
+POINTS = 2**17
 
 
 class PermutohedralLattice:
@@ -56,10 +58,15 @@ class PermutohedralLattice:
         # pydensecrf works on four points at a time and fills up with zeros, whose vertices then exist.
         padded = F.pad(features.T, (0, 1)) if points % 4 else features.T
         cell, rank, weights = _enclosing_simplices(padded.contiguous())
+        # What is no longer needed goes at once: for a photograph each takes as much as a part of what is kept.
+        del padded
+        self.weights = weights[:points].contiguous()
+        del weights
         vertices, codes, directions = _vertices(cell, rank)
+        del cell, rank
         self.size = len(codes)
         self.vertices = vertices[:points].contiguous()
-        self.weights = weights[:points].contiguous()
+        del vertices
 
         on_cpu = features.device.type == "cpu"
         size = CPU_BLOCK if on_cpu else max(points, self.size)
@@ -80,11 +87,14 @@ class PermutohedralLattice:
         """The sums over each piece of points, and those of the pieces."""
         points, corners = self.vertices.shape
         point = torch.arange(points, device=self.vertices.device)
-        key = (point // piece * self.size)[:, None] + self.vertices
+        first = point // piece * self.size
+        narrow = (points // piece + 1) * self.size < 2**31
+        key = (first.int() if narrow else first)[:, None] + self.vertices
         index = (point % block).int()[:, None].expand(-1, corners)
         starts = [block.start // piece * self.size for block in self.blocks]
         splat = RowSums(key.flatten(), index.flatten(), self.weights.flatten(), starts)
-        rows = torch.arange(len(splat.keys), device=key.device)
+        del key, index
+        rows = torch.arange(len(splat.keys), device=point.device)
         merge = RowSums(splat.keys % self.size, rows, None, range(0, self.size, block), self.size)
         return splat, merge
 
@@ -134,6 +144,17 @@ def _enclosing_simplices(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         each coordinate of the point's offset from it has in descending order; [N, d + 1] float32 barycentric
         coordinates of the vertices of remainder 0..d.
     """
+    axes, points = features.shape
+    cells, ranks = torch.empty(2, axes + 1, points, dtype=torch.int32, device=features.device)
+    weights = features.new_empty(points, axes + 1)
+    for start in range(0, points, POINTS):
+        some = slice(start, start + POINTS)
+        cells[:, some], ranks[:, some], weights[some] = _simplices_of(features[:, some])
+    return cells, ranks, weights
+
+
+def _simplices_of(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same for a part of the points."""
     d, points = features.shape
     # Rounded to float32 after each step, as pydensecrf does.
     deviation = _float32(math.sqrt(2 / 3) * (d + 1))
@@ -152,13 +173,15 @@ def _enclosing_simplices(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         behind = offset[i] < offset[i + 1 :]
         rank[i] += behind.sum(dim=0, dtype=torch.int32)
         rank[i + 1 :] += ~behind
+    del offset, behind
     # The rounded coordinates may not add up to 0; the first or last ranks then move to the next multiple of d + 1.
     wrap = (rank < 0).int() - (rank > d).int()
     rank += (d + 1) * wrap
     cell = rounded.int() + wrap
+    del rounded, wrap
 
-    ordered = torch.empty_like(elevated).scatter_(0, rank.long(), (elevated - (d + 1) * cell) / (d + 1))
-    weights = torch.empty_like(elevated)
+    ordered = torch.empty_like(elevated).scatter_(0, rank.long(), (elevated - (d + 1) * cell).div_(d + 1))
+    weights = elevated  # its place, no longer needed
     weights[0] = ordered[d] + (1 - ordered[0])
     weights[1:] = (ordered[:-1] - ordered[1:]).flip(0)
     return cell, rank, weights.T

@@ -32,12 +32,14 @@ class RowSums:
         self, key: Tensor, index: Tensor, weights: Tensor | None, starts: Sequence[int], size: int | None = None
     ) -> None:
         narrow = int(key.max()) < 2**31  # half the time to sort
+        entries = len(key)
         ordered, order = key.to(torch.int32 if narrow else torch.int64).sort()
         if size is None:
             keys, counts = ordered.unique_consecutive(return_counts=True)
             self.keys = keys.long()
         else:
             self.keys, counts = torch.arange(size, device=key.device), key.bincount(minlength=size)
+        del ordered
         self._index = index[order].int()
         self._weights = None if weights is None else weights[order]
         begins = counts.cumsum(0) - counts
@@ -45,7 +47,7 @@ class RowSums:
         block = torch.searchsorted(cuts, torch.arange(len(self.keys), device=key.device), right=True) - 1
         self._offsets = (begins - begins[cuts][block]).int()
         self._rows = [slice(*cut) for cut in pairwise([*cuts.tolist(), len(self.keys)])]
-        self._entries = [slice(*cut) for cut in pairwise([*begins[cuts].tolist(), len(key)])]
+        self._entries = [slice(*cut) for cut in pairwise([*begins[cuts].tolist(), entries])]
 
     def scale(self, number: int, factors: Tensor) -> None:
         """From now on, have one block multiply the [n, C] rows by [n] ``factors`` before it sums them."""
