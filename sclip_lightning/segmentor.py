@@ -129,7 +129,7 @@ class Segmentor:
         source = str(image) if isinstance(image, str | Path) else "The image"
         size = rgb.shape[0], rgb.shape[1]
         network_input = prepare(image_pipeline(settings.protocol.short_side, settings.protocol.long_side), rgb, source)
-        check_patch(network_input, model.tower.patch_size, source)
+        check_patch(network_input, model.tower.patch_size, source, size)
         autocast = torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None)
         with memory_for(source, size, self.options), autocast:
             native = torch.from_numpy(rgb).permute(2, 0, 1).to(self.device)

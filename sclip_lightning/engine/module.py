@@ -1,8 +1,6 @@
 """The LightningModule: wires data, segmentor and scores, and does nothing else."""
 
 import time
-from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule
@@ -14,13 +12,12 @@ from sclip_lightning.data.reading.transforms import check_patch
 from sclip_lightning.engine import wiring
 from sclip_lightning.engine.context import ImageOutput, RunContext
 from sclip_lightning.engine.environment import counting_device
-from sclip_lightning.engine.evaluation import Evaluation, notes_on
+from sclip_lightning.engine.evaluation import Evaluation
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.engine.session_end import end_session
 from sclip_lightning.engine.session_start import begin_heartbeat, begin_session, open_run, remaining_images
-from sclip_lightning.errors import ConfigError, DataError
+from sclip_lightning.errors import DataError
 from sclip_lightning.model.assembly import build_segmentor, load_networks
-from sclip_lightning.model.memory import memory_for
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.towers import Clip, load_clip
 from sclip_lightning.windows import Texts
@@ -62,10 +59,7 @@ class SegmentationModule(LightningModule):
     @property
     def datamodule(self) -> SegmentationDataModule:
         """The data module of the running test."""
-        datamodule = getattr(self.trainer, "datamodule", None)
-        if not isinstance(datamodule, SegmentationDataModule):
-            raise ConfigError("A test needs a benchmark's data module: trainer.test(module, VOC21(...)).")
-        return datamodule
+        return wiring.datamodule_of(self.trainer)
 
     def configure_callbacks(self) -> list[Callback]:
         """No callbacks; but this is the first hook of a test, where the run of the last one is forgotten."""
@@ -89,12 +83,12 @@ class SegmentationModule(LightningModule):
         clip, options, data = self.clip, self.options, self.datamodule
         assert clip is not None  # configure_model has loaded it
         if self.texts is None:  # embedded on one rank, so that all have the same bits
-            embed = partial(wiring.embed_classes, clip, self.settings, data, self.device)
-            self.texts = self.context.ranks.on_first(embed)
+            ranks, settings = self.context.ranks, self.settings
+            self.texts = ranks.on_first(lambda: wiring.embed_classes(clip, settings, data, self.device))
         self.segmentor = build_segmentor(self.networks, self.texts, self.settings).to(self.device)
         self.evaluation = Evaluation(data.benchmark).to(counting_device(self.device))
         protocol = wiring.describe_protocol(clip, self.segmentor, options, data, str(self.trainer.precision))
-        notes = [*notes_on(data.benchmark), *self.settings.notes, *wiring.notes_on_weights(options)]
+        notes = wiring.notes_on(options, self.settings, data)
         begin_session(self.context, data, self.evaluation.boundary_names, protocol, notes)
         self._started = time.perf_counter()
         self.stop.begin_images()
@@ -119,8 +113,7 @@ class SegmentationModule(LightningModule):
                     raise
                 self.context.recording.skipped(sample["id"], str(error))
                 continue
-            seconds = time.perf_counter() - started
-            self.context.recording.scored(sample["id"], counts, seconds, sample["fingerprint"])
+            self.context.recording.scored(sample["id"], counts, time.perf_counter() - started, sample["fingerprint"])
             outputs[sample["id"]] = output
         return outputs
 
@@ -128,19 +121,18 @@ class SegmentationModule(LightningModule):
         """Segment a sample on this device; all that a test segments comes through here.
 
         Raises:
-            DataError: It could not be read, it holds no patch, or there is too little memory for it where images are to
-                be skipped.
+            DataError: It could not be read, holds no patch, or, where images may be skipped, does not fit in memory.
         """
         if sample["error"] is not None:
             raise DataError(sample["error"])
-        source, size = f"The image {sample['id']}", (sample["mask"].shape[0], sample["mask"].shape[1])
-        check_patch(sample["image"], self.segmentor.tower.patch_size, source)
-        with memory_for(source, size, self.options) if self.datamodule.on_error == "skip" else nullcontext():
-            segmentation = self.segmentor.predict(sample["image"], size, sample["rgb"])
+        source, (height, width) = f"The image {sample['id']}", sample["mask"].shape
+        check_patch(sample["image"], self.segmentor.tower.patch_size, source, (height, width))
+        with wiring.memory_for(source, (height, width), self.options, self.datamodule):
+            segmentation = self.segmentor.predict(sample["image"], (height, width), sample["rgb"])
         return ImageOutput(segmentation.labels, segmentation.probabilities if probabilities else None)
 
     def segment_again(self, sample: Sample) -> Tensor:
-        """[H, W] labels of a sample, in the trainer's precision as in the test; nothing is counted or recorded."""
+        """[H, W] labels of a sample, in the test's precision; nothing is counted or recorded."""
         plugin = self.trainer.precision_plugin
         moved = plugin.convert_input({name: sample[name].to(self.device) for name in ("image", "rgb")})
         with plugin.test_step_context():

@@ -1,11 +1,16 @@
 """From a test's options and data to its settings and segmentor, and to the words that describe them."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
 
 from sclip_lightning.data import SegmentationDataModule
+from sclip_lightning.engine import evaluation
+from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import cache_folder
+from sclip_lightning.model import memory
 from sclip_lightning.model.description import describe_segmentor
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import Settings, resolve
@@ -14,7 +19,19 @@ from sclip_lightning.towers import Clip, build_text_bank
 from sclip_lightning.vocabulary import Vocabulary
 from sclip_lightning.windows import Texts
 
-__all__ = ["describe_protocol", "embed_classes", "notes_on_weights", "settle"]
+__all__ = ["datamodule_of", "describe_protocol", "embed_classes", "memory_for", "notes_on", "settle"]
+
+
+def datamodule_of(trainer: Trainer) -> SegmentationDataModule:
+    """The data module of the running test.
+
+    Raises:
+        ConfigError: The test was begun without one.
+    """
+    datamodule = getattr(trainer, "datamodule", None)
+    if not isinstance(datamodule, SegmentationDataModule):
+        raise ConfigError("A test needs a benchmark's data module: trainer.test(module, VOC21(...)).")
+    return datamodule
 
 
 def settle(options: SegmentorOptions, data: SegmentationDataModule) -> Settings:
@@ -59,8 +76,16 @@ def describe_protocol(
     }
 
 
-def notes_on_weights(options: SegmentorOptions) -> list[str]:
-    """What a reader must know of the weights before quoting a score."""
+def notes_on(options: SegmentorOptions, settings: Settings, data: SegmentationDataModule) -> list[str]:
+    """What a reader must know of benchmark, settings and weights before quoting a score."""
+    notes = [*evaluation.notes_on(data.benchmark), *settings.notes]
     if options.weights is None:
-        return ["The weights are random: the scores say that everything runs, and nothing else."]
-    return []
+        notes.append("The weights are random: the scores say that everything runs, and nothing else.")
+    return notes
+
+
+def memory_for(
+    source: str, size: tuple[int, int], options: SegmentorOptions, data: SegmentationDataModule
+) -> AbstractContextManager[None]:
+    """Where images are skipped, one that does not fit in memory is skipped as well; else its own error goes through."""
+    return memory.memory_for(source, size, options) if data.on_error == "skip" else nullcontext()

@@ -37,8 +37,8 @@ class SegmentorOptions:
 
     Raises:
         ConfigError: A number outside its range, templates without a place for the name, random weights of a part next
-            to trained CLIP weights, parts of which one makes the other pointless, or refiners in an order that cannot
-            be.
+            to trained CLIP weights, parts of which one makes the other pointless, a part in a place that is not its
+            own, or refiners in an order that cannot be.
     """
 
     architecture: str = "ViT-B-16-quickgelu"
@@ -59,7 +59,7 @@ class SegmentorOptions:
     def __post_init__(self) -> None:
         check_numbers(self, prefix="--model.")
         resolve_templates(self.templates)
-        check_order(self.refiners or [])
+        self._check_places()
         for part in self.parts:
             if getattr(part, "weights", "") is None and self.weights is not None:
                 msg = (
@@ -75,6 +75,15 @@ class SegmentorOptions:
     def parts(self) -> list[Part]:
         """All parts that are switched on; the decoder first."""
         return [part for part in (self.decoder, self.prior, self.upsampler, *(self.refiners or [])) if part is not None]
+
+    def _check_places(self) -> None:
+        """Refuse refiners in an order that cannot be, and steps in a place that is not theirs."""
+        check_order(self.refiners or [])
+        placed: list[tuple[str, Step | None]] = [("--model.prior", self.prior), ("--model.upsampler", self.upsampler)]
+        placed += [("--model.refiners", step) for step in self.refiners or []]
+        for place, step in placed:
+            if step is not None and step.option != place:
+                raise ConfigError(f"{type(step).__name__} cannot stand in {place}: it belongs into {step.option}.")
 
     def _check_that_nothing_is_lost(self) -> None:
         """Refuse parts that change logits before an upsampler that makes its own."""

@@ -43,8 +43,6 @@ class TLP(SheetStep):
             method.
     """
 
-    option = "--model.refiners"
-
     grid: Annotated[int, at_least(1, whole=True)] | None = None
     steps: Annotated[int, at_least(0, whole=True)] = 25
 

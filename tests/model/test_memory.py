@@ -89,4 +89,4 @@ def test_an_image_smaller_than_a_patch(small, tmp_path, capsys):
     main(["test", "--config=baseline.yaml", "--data=VOC21", f"--data.root={base}", "--data.short_side=64",
           "--data.num_workers=0", "--panels.count=0", "--ranked_panels.worst=0", "--trainer.accelerator=cpu",
           "--trainer.enable_progress_bar=false", "--data.on_error=skip", *small])  # fmt: skip
-    assert "The image 2007_000001 comes to 12 x 2048 pixels" in capsys.readouterr().out
+    assert "The image 2007_000001 has 3 x 500 pixels (height x width) and comes to 12 x 2048" in capsys.readouterr().out

@@ -29,6 +29,19 @@ def test_refiners_may_stand_in_the_order_of_what_they_work_on():
 
 
 @pytest.mark.parametrize(
+    ("place", "part", "belongs"),
+    [
+        ("prior", PAMR(), "--model.refiners"),
+        ("upsampler", ClassTokenShare(), "--model.prior"),
+        ("refiners", [LoftUp()], "--model.upsampler"),
+    ],
+)
+def test_a_part_in_a_place_that_is_not_its_own_is_refused(place, part, belongs):
+    with pytest.raises(ConfigError, match=f"cannot stand in --model.{place}: it belongs into {belongs}"):
+        SegmentorOptions(weights=None, **{place: part})
+
+
+@pytest.mark.parametrize(
     ("refiners", "named"),
     [
         ([DenseCRF(), PAMR()], r"DenseCRF \(probabilities\), PAMR \(logits\)"),

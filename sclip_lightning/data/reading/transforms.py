@@ -96,13 +96,23 @@ def prepare(pipeline: Callable[..., dict[str, Any]], rgb: npt.NDArray[np.uint8],
     return image
 
 
-def check_patch(image: Tensor, patch_size: tuple[int, int], source: str) -> None:
-    """Raise DataError for an input of the network, [3, h, w], that holds no patch, in pixels."""
+def check_patch(image: Tensor, patch_size: tuple[int, int], source: str, size: tuple[int, int]) -> None:
+    """Refuse an input of the network that is smaller than a patch.
+
+    Args:
+        image: [3, h, w].
+        patch_size: Height and width of a patch in pixels.
+        source: What to call the image in the error.
+        size: (H, W) of the image before it was resized.
+
+    Raises:
+        DataError: It is.
+    """
     height, width = image.shape[1:]
     if height < patch_size[0] or width < patch_size[1]:
         msg = (
-            f"{source} comes to {height} x {width} pixels (height x width) for the network, less than a patch of "
-            f"{patch_size[0]} x {patch_size[1]}. Crop it to a less extreme shape, set a larger short side, or leave it "
-            "out."
+            f"{source} has {size[0]} x {size[1]} pixels (height x width) and comes to {height} x {width} for the "
+            f"network, less than a patch of {patch_size[0]} x {patch_size[1]}. Crop it to a less extreme shape, set a "
+            "larger short side, or leave it out."
         )
         raise DataError(msg)
