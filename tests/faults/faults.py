@@ -116,8 +116,8 @@ def some_kill(chance: Random) -> tuple[str, Fault]:
 
 def truncate(folder: Path, chance: Random) -> str:
     """Cut off one of a run's files that claim to be finished; returns its name."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix in (".jsonl", ".json", ".png")]
-    path = chance.choice(sorted(files))
+    kinds = [files for end in ("jsonl", "json", "png") if (files := sorted(folder.rglob(f"*.{end}")))]
+    path = chance.choice(chance.choice(kinds))
     content = path.read_bytes()
     boundaries = [0, *(i for i, byte in enumerate(content) if byte in b'{}[]",:\n'), max(len(content) - 1, 0)]
     path.write_bytes(content[: chance.choice(boundaries)])
