@@ -60,7 +60,7 @@ class SCCLIP(WindowDecoder):
 
     similarity_block: Annotated[int, at_least(1, whole=True)] | None = None
     post_block: Annotated[int, at_least(1, whole=True)] | None = None
-    second_pass: tuple[int, int] | None = None
+    second_pass: Annotated[tuple[int, int], at_least(1, whole=True)] | None = None
     class_share: Annotated[float, between(-1e6, 1e6)] | None = None
     beta: Annotated[float, between(-1, 1)] = 0.4
     factor: Annotated[float, above(0)] = 3.0
