@@ -19,13 +19,16 @@ import cv2
 import torch
 import torch.nn.functional as F
 
-from sclip_lightning.refine.densecrf import DenseCRF
+from sclip_lightning.refine.crf.library_crf import library_crf
+from sclip_lightning.refine.densecrf import dense_crf
 
 HEIGHT, WIDTH = 375, 500
+#: Iterations; width and weight of the smoothness kernel; widths in pixels and grey levels and weight of the appearance.
+SETTINGS = (10, 3, 3, 80, 13, 10)
 METHODS = {
-    "library": DenseCRF(backend="pydensecrf"),
-    "torch, all classes": DenseCRF(prune=None),
-    "torch, lumped": DenseCRF(),
+    "library": lambda maps, image: library_crf(maps, image, *SETTINGS),
+    "torch, all classes": lambda maps, image: dense_crf(maps, image, *SETTINGS, prune=None),
+    "torch, lumped": lambda maps, image: dense_crf(maps, image, *SETTINGS),
 }
 
 

@@ -7,14 +7,10 @@ weights, float32.
 """
 
 import torch
-import torch.nn.functional as F
-from measuring import compare, parser
+from measuring import ORIGINAL, RESIZED, build_segmentor, compare, parser
 
-from sclip_lightning.model.head import Head
-from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
-from sclip_lightning.towers.checkpoints import load_clip
-from sclip_lightning.towers.clip import VisionTower
-from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
+from sclip_lightning.towers import load_clip
+from sclip_lightning.upsampling import LoftUp
 
 
 def main() -> None:
@@ -23,17 +19,16 @@ def main() -> None:
     options = options_of.parse_args()
     torch.manual_seed(0)
     device = torch.device(options.device)
-    tower = VisionTower(load_clip(weights=None).model.visual)
-    queries = F.normalize(torch.randn(171, 512), dim=-1)
-    image = torch.randn(1, 3, 448, 597, device=device)
-
-    def build(**upsampling) -> SlidingWindowSegmentor:
-        upsampler = LogitUpsampler(load_loftup(None), scale=options.scale, **upsampling) if upsampling else None
-        return SlidingWindowSegmentor(tower, queries, torch.arange(171), Head(40.0), upsampler=upsampler).to(device)
-
-    segmentors = {"baseline": build(), "affinity": build(mode="affinity"), "direct": build(mode="direct")}
+    model = load_clip(weights=None).model
+    image = torch.randn(3, *RESIZED, device=device)
+    upsamplers = {
+        "baseline": None,
+        "affinity": LoftUp(weights=None, mode="affinity", scale=options.scale),
+        "direct": LoftUp(weights=None, mode="direct", scale=options.scale),
+    }
+    segmentors = {name: build_segmentor(model, device, upsampler=one) for name, one in upsamplers.items()}
     compare(
-        {name: lambda s=segmentor: s.predict(image, (480, 640)) for name, segmentor in segmentors.items()},
+        {name: lambda s=segmentor: s.predict(image, ORIGINAL) for name, segmentor in segmentors.items()},
         device,
         options.repeats,
     )

@@ -1,4 +1,4 @@
-"""What the benchmark scripts share: interleaved timing, peak memory and a line about the machine."""
+"""What the benchmark scripts share: the example, interleaved timing, peak memory and a line about the machine."""
 
 import argparse
 import ctypes
@@ -11,6 +11,18 @@ from pathlib import Path
 from types import TracebackType
 
 import torch
+import torch.nn.functional as F
+from open_clip.model import CLIP
+
+from sclip_lightning.decoding import LastBlock
+from sclip_lightning.model.head import Head
+from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
+from sclip_lightning.towers import ClipTower
+from sclip_lightning.windows import SheetStep, Texts
+
+#: Height and width of the example after resizing, where 15 windows of 224 lie at stride 112, and of its labels.
+RESIZED, ORIGINAL = (448, 597), (480, 640)
+CLASSES = 171
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -19,6 +31,26 @@ def parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=5)
     return parser
+
+
+def build_segmentor(
+    model: CLIP,
+    device: torch.device,
+    decoder: LastBlock | None = None,
+    upsampler: SheetStep | None = None,
+    head: Head | None = None,
+) -> SlidingWindowSegmentor:
+    """A segmentor of 171 made-up classes with SCLIP's attention; networks of the upsampler have random weights."""
+    queries = F.normalize(torch.randn(CLASSES, 512, generator=torch.Generator().manual_seed(0)), dim=-1)
+    tower, steps = ClipTower(model.visual), [upsampler] if upsampler else []
+    networks = {name: step.load_network(name, tower.text_width) for step in steps for name in step.networks}
+    return SlidingWindowSegmentor(
+        {"clip": tower, **networks},
+        Texts(queries, torch.arange(CLASSES)),
+        decoder or LastBlock("sclip"),
+        head or Head(40.0),
+        sheet_steps=steps,
+    ).to(device)
 
 
 class PeakMemory:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from sclip_lightning.data.reading.benchmark import Protocol
-from sclip_lightning.model.facts import COMMON, OWN, known_benchmarks, load_method, method_names, protocol_of
+from sclip_lightning.model.facts import (
+    COMMON,
+    OWN,
+    known_benchmarks,
+    load_method,
+    method_names,
+    objects_in,
+    protocol_of,
+)
 from sclip_lightning.model.method_files import Method
 
 __all__ = ["PAGE", "filled"]
@@ -85,6 +93,8 @@ def stand_ins() -> str:
 
 def published_table(facts: Method) -> str:
     """The published figures of a method, a row per benchmark; of other benchmarks where it has no figures of ours."""
+    if not facts.published:
+        return "No figure for these parts was found."
     known = known_benchmarks()
     others = [key for figures in facts.published for key in figures.miou if key not in known]
     rows = []
@@ -120,9 +130,11 @@ def _in_order() -> list[str]:
 def _parts(parts: Mapping[str, Any]) -> str:
     """Objects of a configuration in words."""
     words = []
-    for role, part in parts.items():
-        arguments = ", ".join(f"{key} {str(value).lower()}" for key, value in part.get("init_args", {}).items())
-        words.append(f"{role} `{part['class_path']}` ({arguments})")
+    for role, value in parts.items():
+        for name, arguments in objects_in(value):
+            plain = {key: value for key, value in arguments.items() if not isinstance(value, dict)}
+            numbers = ", ".join(f"{key} {str(value).lower()}" for key, value in plain.items())
+            words.append(f"{role} `{name}`{f' ({numbers})' if numbers else ''}")
     return ", ".join(words)
 
 

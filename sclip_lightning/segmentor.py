@@ -45,7 +45,7 @@ class Segmentor:
 
     Raises:
         ConfigError: Options that do not go together, or a device that is not there.
-        CheckpointError: Weights that cannot be had.
+        CheckpointError: Weights that cannot be found, read or fitted.
     """
 
     def __init__(
@@ -88,12 +88,13 @@ class Segmentor:
             short_side: See :class:`Segmentor`.
             device: See :class:`Segmentor`.
             precision: See :class:`Segmentor`.
-            options: Any of :class:`~sclip_lightning.model.options.SegmentorOptions`, such as ``attention="naclip"``,
-                ``rcs=True`` or ``refiners=[DenseCRF()]``: what the command line calls ``--model.*``.
+            options: Any of :class:`~sclip_lightning.model.options.SegmentorOptions`, such as
+                ``decoder=LastBlock("naclip", rcs=True)``, ``upsampler=LoftUp()`` or ``refiners=[DenseCRF()]``: what the
+                command line calls ``--model.*``.
 
         Raises:
             ConfigError: An unknown option, options that do not go together, or a device that is not there.
-            CheckpointError: Weights that cannot be had.
+            CheckpointError: Weights that cannot be found, read or fitted.
         """
         known = [option.name for option in fields(SegmentorOptions)]
         unknown = sorted(options.keys() - set(known))

@@ -87,7 +87,9 @@ def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_p
         return
     torch.save(load_loftup(None, dim=16).state_dict(), tmp_path / "loftup.bin")
     base = [] if config == "baseline.yaml" else ["--config", "baseline.yaml"]
-    own = [f"--data.root={all_data}", f"--model.loftup_weights={tmp_path / 'loftup.bin'}"]
+    own = [f"--data.root={all_data}"]
+    if config in ("loftup.yaml", "phase1.yaml"):
+        own.append(f"--model.upsampler.weights={tmp_path / 'loftup.bin'}")
     if config == "segearth.yaml":
         own.append("--protocol=sclip")  # its own is for data that are not here
     run("test", *base, "--config", config, *options, *own)
@@ -134,8 +136,8 @@ def test_resclip_under_its_own_protocol(options):
     run("test", "--config", "resclip.yaml", "--data", "VOC21", *small)
     protocol = load("VOC21/resclip")["protocol"]
     assert (protocol["crop"], protocol["logit_scale"], protocol["area_threshold"]) == ("whole image", 40, 0)
-    assert protocol["rcs"] == "tau 2.0, lam 0.3, first_layer 6, last_layer 9"
-    assert protocol["sfr"].startswith("tau 2.2, lam 0.7, threshold 0.5, ")
+    assert protocol["rcs"] == "ResidualAttention (tau 2.0, lam 0.3, first_layer 6, last_layer 9)"
+    assert protocol["sfr"].startswith("SemanticFeedback (tau 2.2, lam 0.7, threshold 0.5, ")
     assert (protocol["attention"], protocol["residual"]) == ("naclip", False)
 
 
@@ -162,14 +164,16 @@ def test_own_data(options, all_data):
 def test_resclips_parts_are_switches_of_their_own(options):
     base = ["test", "--config", "baseline.yaml", "--data", "COCOStuff", *options]
     run(*base)
-    run(*base, "--name=off", "--model.rcs=false", "--model.sfr=false")
-    run(*base, "--name=rcs", "--model.rcs=true", "--model.rcs_weights=[2.0, 0.5]", "--model.rcs_layers=[2, 3]")
-    run(*base, "--name=sfr", "--model.sfr=true", "--model.sfr_threshold=0")
+    run(*base, "--name=off", "--model.decoder.rcs=false", "--model.decoder.sfr=false")
+    rcs = {"tau": 2.0, "lam": 0.5, "first_layer": 2, "last_layer": 3}
+    run(*base, "--name=rcs", *(f"--model.decoder.rcs.{name}={value}" for name, value in rcs.items()))
+    run(*base, "--name=sfr", "--model.decoder.sfr=true", "--model.decoder.sfr.threshold=0")
     runs = {name: load(f"COCOStuff/{name}") for name in ("baseline", "off", "rcs", "sfr")}
     assert runs["off"]["classes"] == runs["baseline"]["classes"]
     assert runs["rcs"]["classes"] != runs["baseline"]["classes"]
     assert runs["sfr"]["classes"] != runs["baseline"]["classes"]
-    assert runs["rcs"]["protocol"]["rcs"] == "tau 2.0, lam 0.5, first_layer 2, last_layer 3"
+    assert runs["rcs"]["protocol"]["rcs"] == "ResidualAttention (tau 2.0, lam 0.5, first_layer 2, last_layer 3)"
+    assert runs["sfr"]["protocol"]["sfr"].startswith("SemanticFeedback (tau 1.8, lam 0.7, threshold 0.0, ")
     assert (runs["rcs"]["protocol"]["sfr"], runs["sfr"]["protocol"]["rcs"]) == ("off", "off")
 
 
@@ -270,15 +274,17 @@ def test_more_processes_change_no_digit(options, tmp_path):
 def test_loftup(options, tmp_path, capsys, monkeypatch):
     base = ["test", "--config", "baseline.yaml", "--config", "loftup.yaml", "--data", "COCOStuff", *options]
     torch.save(load_loftup(None, dim=16).state_dict(), tmp_path / "loftup.bin")
-    run(*base, f"--model.loftup_weights={tmp_path / 'loftup.bin'}")
-    described = load("COCOStuff/baseline-loftup")["protocol"]["loftup"]
-    assert described.startswith("mode affinity, scale 2, temperature 20.0, radius 2, weights sha256 ")
-    run(*base, "--name=off", "--model.loftup=false")
+    run(*base, f"--model.upsampler.weights={tmp_path / 'loftup.bin'}")
+    protocol = load("COCOStuff/baseline-loftup")["protocol"]
+    assert protocol["steps"] == "LoftUp (mode affinity, scale 2, temperature 20.0, radius 2)"
+    assert re.fullmatch("[0-9a-f]{12}", protocol["loftup_sha256"])
+    run(*base, "--name=off", "--model.upsampler=null")
+    assert load("COCOStuff/off")["protocol"]["steps"] == "none"
     assert load("COCOStuff/off")["classes"] != load("COCOStuff/baseline-loftup")["classes"]
 
-    assert "worthless" in fails(capsys, *base, "--model.loftup_weights=null")
+    assert "worthless" in fails(capsys, *base, "--model.upsampler.weights=null")
     torch.save(load_loftup(None, dim=20).state_dict(), tmp_path / "wide.bin")
-    assert "has shape" in fails(capsys, *base, f"--model.loftup_weights={tmp_path / 'wide.bin'}")
+    assert "has shape" in fails(capsys, *base, f"--model.upsampler.weights={tmp_path / 'wide.bin'}")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: (_ for _ in ()).throw(OSError("offline")))
     assert "haiwen/loftup-clip" in fails(capsys, *base)
 
@@ -290,11 +296,12 @@ def test_refiners(options, capsys):
     run(*base, "--name=pamr", "--model.refiners=[{class_path: PAMR, init_args: {iterations: 2}}]")
     run(*base, "--name=two", "--model.refiners+=PAMR", "--model.refiners+=Bilateral")
     runs = {name: load(f"COCOStuff/{name}") for name in ("baseline", "baseline-densecrf", "pamr", "two")}
-    assert runs["baseline"]["protocol"]["refiners"] == "off"
-    assert runs["baseline-densecrf"]["protocol"]["refiners"].startswith("DenseCRF(iterations=10, gaussian_sxy=3")
-    assert "ran='torch'" in runs["baseline-densecrf"]["protocol"]["refiners"]
-    assert runs["pamr"]["protocol"]["refiners"] == "PAMR(iterations=2, dilations=(8, 16))"
-    assert runs["two"]["protocol"]["refiners"].count(";") == 1
+    steps = {name: result["protocol"]["steps"] for name, result in runs.items()}
+    assert steps["baseline"] == "none"
+    assert steps["baseline-densecrf"].startswith("DenseCRF (iterations 10, gaussian_sxy 3")
+    assert "ran torch" in steps["baseline-densecrf"]
+    assert steps["pamr"] == "PAMR (iterations 2, dilations (8, 16))"
+    assert steps["two"].count(";") == 1
     assert len({json.dumps(result["classes"]) for result in runs.values()}) == 4
     assert "Reorder" in fails(capsys, *base, "--model.refiners+=DenseCRF", "--model.refiners+=PAMR")
 
@@ -357,8 +364,9 @@ def test_gap_between_windows(options, capsys):
 
 def test_parts_that_do_not_fit(options, capsys):
     base = ["test", "--config", "baseline.yaml", "--data", "VOC21", *options]
-    assert "maskclip" in fails(capsys, *base, "--model.sfr=true", "--model.attention=maskclip")
-    assert "--model.rcs_layers" in fails(capsys, *base, "--model.rcs=true", "--model.rcs_layers=[6, 10]")
+    assert "maskclip" in fails(capsys, *base, "--model.decoder.sfr=true", "--model.decoder.attention=maskclip")
+    too_deep = fails(capsys, *base, "--model.decoder.rcs=true", "--model.decoder.rcs.last_layer=10")
+    assert "--model.decoder.rcs.first_layer and last_layer" in too_deep
 
 
 def test_wrong_number_of_names(options, capsys):

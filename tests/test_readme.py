@@ -41,11 +41,34 @@ def test_the_python_example_runs(tiny_clip, photos):
 @pytest.mark.parametrize("command", re.findall("^sclip predict .*", README, re.MULTILINE))
 def test_commands_on_own_images_run(command, tiny_clip, photos):
     torch.save(load_loftup(None, dim=16).state_dict(), "loftup.bin")
-    small = [f"--model.architecture={tiny_clip}", "--model.templates=none", "--model.loftup_weights=loftup.bin"]
+    small = [f"--model.architecture={tiny_clip}", "--model.templates=none"]
     small += ["--short_side=64", "--model.crop=48", "--model.stride=32"]
+    if "phase1.yaml" in command:
+        small.append("--model.upsampler.weights=loftup.bin")
     main([*shlex.split(command)[1:], *small])
     images = 1 + ("portrait.jpg" in command) + ("--recursive" in command)
     assert len(list(Path("predictions/overlays").rglob("*.png"))) == images
+
+
+def switches():
+    """The options in the columns of the tables that say how a part or a script's option is switched on here."""
+    tables = [README.split(heading)[1].split("\n## ")[0] for heading in ("\n## Parts", "\n## Coming from")]
+    cells = [row.split("|")[2] for table in tables for row in re.findall(r"^\|.*\|$", table, re.MULTILINE)]
+    spans = [span for cell in cells for span in re.findall("`(--[^`]+)`", cell)]
+    return [span for span in dict.fromkeys(spans) if re.search("[ =]|--save_vis", span)]  # others lack their value
+
+
+@pytest.mark.parametrize("switch", switches())
+def test_its_switches_are_options(switch, capsys):
+    with pytest.raises(SystemExit) as ending:
+        main(["test", *shlex.split(switch), "--print_config"])
+    assert ending.value.code == 0
+    assert "model:" in capsys.readouterr().out
+
+
+def test_every_part_has_a_switch():
+    named = {word for switch in switches() for word in re.findall(r"\w+", switch)}
+    assert {"rcs", "sfr", "ClassTokenShare", "LoftUp", "DenseCRF", "PAMR", "LPOSS", "RegionVote"} <= named
 
 
 def test_other_pages_have_no_such_commands():

@@ -11,9 +11,11 @@ from PIL import Image
 import sclip_lightning.segmentor
 from sclip_lightning import Segmentor
 from sclip_lightning.data import VOC21
+from sclip_lightning.decoding import LastBlock, ResidualAttention
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.refine import PAMR, DenseCRF
+from sclip_lightning.upsampling import LoftUp
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from sclip_lightning.vocabulary import Vocabulary
 from tests.fake_data import write_voc
@@ -46,12 +48,8 @@ def parts(tmp_path):
     """Options that switch every part on."""
     torch.save(load_loftup(None, dim=16).state_dict(), tmp_path / "loftup.bin")
     return {
-        "attention": "naclip",
-        "rcs": True,
-        "rcs_layers": (2, 4),
-        "sfr": True,
-        "loftup": True,
-        "loftup_weights": str(tmp_path / "loftup.bin"),
+        "decoder": LastBlock("naclip", rcs=ResidualAttention(first_layer=2, last_layer=4), sfr=True),
+        "upsampler": LoftUp(str(tmp_path / "loftup.bin")),
         "refiners": [PAMR(2), DenseCRF(2)],
         "prob_threshold": 0.0,
         "area_threshold": 0.0,
@@ -170,14 +168,14 @@ def test_an_image_of_less_than_a_patch_is_refused(load, size, short_side):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"atention": "sclip"}, "Did you mean attention"),
+        ({"decodr": LastBlock("sclip")}, "Did you mean decoder"),
         ({"quux": 1}, "Did you mean architecture or weights"),
         ({"short_side": -1}, "short_side is -1"),
         ({"precision": "float16"}, "32-true, bf16-mixed, 16-mixed"),
         ({"precision": "16-mixed"}, "needs a GPU"),
         ({"device": "warp"}, "'warp' .* Choose auto, cpu or cuda"),
-        ({"loftup": True, "loftup_weights": None}, "worthless"),
-        ({"attention": "maskclip", "sfr": True}, "maskclip"),
+        ({"upsampler": LoftUp(None)}, "worthless"),
+        ({"decoder": LastBlock(sfr=True), "upsampler": LoftUp(mode="direct")}, "SemanticFeedback could change nothing"),
         ({"templates": "some"}, "--model.templates"),
         ({"refiners": [DenseCRF(), PAMR()]}, "Reorder"),
     ],
@@ -185,6 +183,11 @@ def test_an_image_of_less_than_a_patch_is_refused(load, size, short_side):
 def test_bad_options_are_refused(tiny_clip, options, message):
     with pytest.raises(ConfigError, match=message):
         Segmentor.from_pretrained(tiny_clip, **{"device": "cpu"} | options)
+
+
+def test_feedback_on_an_attention_without_logits_is_refused(tiny_clip):
+    with pytest.raises(ConfigError, match="maskclip"):
+        Segmentor.from_pretrained(tiny_clip, device="cpu", decoder=LastBlock("maskclip", sfr=True))
 
 
 def test_gap_between_windows_is_refused(load, rgb):

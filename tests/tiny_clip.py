@@ -100,7 +100,7 @@ def example(seed: int = 0) -> Example:
     """The seeded example."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        vision = {"image_size": 224, "layers": 10, "width": 128, "head_width": 64, "patch_size": 16}
+        vision = {"image_size": 224, "layers": 12, "width": 128, "head_width": 64, "patch_size": 16}
         model = build(TINY | {"embed_dim": 64, "vision_cfg": vision})
         for name, weight in model.visual.named_parameters():
             if "attn.in_proj_weight" in name:  # as drawn, attention is nearly even and its variants hardly differ

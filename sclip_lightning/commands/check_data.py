@@ -7,7 +7,7 @@ from typing import Any
 from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
 from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
-from sclip_lightning.commands.parsing.configs import resolve_arguments, section_names
+from sclip_lightning.commands.parsing.configs import expand_method, resolve_arguments, section_names
 from sclip_lightning.data.reading.benchmark import Benchmark
 from sclip_lightning.data.reading.inspection import Inspection, inspect_samples
 from sclip_lightning.data.reading.layout import Listing
@@ -23,7 +23,7 @@ def run_check_data(arguments: Sequence[str]) -> None:
     Raises:
         DataError: Something is wrong; all of it has been printed by then.
     """
-    arguments = resolve_arguments(arguments)
+    arguments = resolve_arguments(expand_method(arguments))
     parser = ArgumentParser(
         prog="sclip check-data",
         description="Check a data set's files before anything is computed: reads every image and mask of the split, "
@@ -36,7 +36,8 @@ def run_check_data(arguments: Sequence[str]) -> None:
         "--subset", action="store_true", help="The root holds a part of the published split on purpose."
     )
     parser.add_argument("--show", type=int, default=10, help="Most files to name for each kind of problem; 0 for all.")
-    for name in section_names(arguments):  # a run's configuration will do: what is not about data is passed over
+    # The configuration and options of a run will do: what is not about data is passed over.
+    for name in dict.fromkeys([*section_names(arguments), "model", "trainer"]):
         if name not in ("config", "data", "limit", "subset", "show"):
             parser.add_argument(f"--{name}", type=Any, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

@@ -8,6 +8,19 @@ from sclip_lightning.decoding.attention import Attention, NeighbourAttention
 from sclip_lightning.decoding.class_share import ClassTokenShare
 from sclip_lightning.decoding.feedback import SemanticFeedback
 from sclip_lightning.decoding.last_block import LastBlock
+from sclip_lightning.decoding.pearl import ProcrustesAttention
+from sclip_lightning.decoding.presence import PresencePrior
 from sclip_lightning.decoding.residual import ResidualAttention
+from sclip_lightning.decoding.scclip import SCCLIP
 
-__all__ = ["Attention", "ClassTokenShare", "LastBlock", "NeighbourAttention", "ResidualAttention", "SemanticFeedback"]
+__all__ = [
+    "SCCLIP",
+    "Attention",
+    "ClassTokenShare",
+    "LastBlock",
+    "NeighbourAttention",
+    "PresencePrior",
+    "ProcrustesAttention",
+    "ResidualAttention",
+    "SemanticFeedback",
+]

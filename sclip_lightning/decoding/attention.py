@@ -6,12 +6,12 @@ All of them are sums of softmax maps applied to the values, so each is one or a 
 ============  ======================================================  =============================================
 variant       attention, per head, with s = head_dim ** -0.5          source
 ============  ======================================================  =============================================
-``vanilla``   softmax(s q k^T) v                                      Radford et al., ICML 2021 (CLIP)
-``maskclip``  v                                                       Zhou et al., ECCV 2022
-``sclip``     (softmax(s q q^T) + softmax(s k k^T)) v, a sum          Wang et al., ECCV 2024, "CSA"
-``clearclip`` softmax(s q q^T) v                                      Lan et al., ECCV 2024
-``naclip``    softmax(s k k^T + Omega) v, Omega a Gaussian window     Hajimiri et al., WACV 2025
-``segearth``  the sum of softmax(s x x^T) v for x = q, k and v        Li et al., CVPR 2025 (SegEarth-OV)
+``vanilla``   softmax(s q k^T) v                                      Radford et al., ICML 2021, arXiv 2103.00020
+``maskclip``  v                                                       Zhou et al., ECCV 2022, arXiv 2112.01071
+``sclip``     (softmax(s q q^T) + softmax(s k k^T)) v, a sum, "CSA"   Wang et al., ECCV 2024, arXiv 2312.01597
+``clearclip`` softmax(s q q^T) v                                      Lan et al., ECCV 2024, arXiv 2407.12442
+``naclip``    softmax(s k k^T + Omega) v, Omega a Gaussian window     Hajimiri et al., WACV 2025, arXiv 2404.08181
+``segearth``  the sum of softmax(s x x^T) v for x = q, k and v        Li et al., CVPR 2025, arXiv 2410.01768
 ============  ======================================================  =============================================
 """
 

@@ -21,6 +21,7 @@ def describe_segmentor(segmentor: SlidingWindowSegmentor) -> dict[str, Any]:
         "names": len(segmentor.queries),
         "crop": segmentor.crop or "whole image",
         "stride": segmentor.stride if segmentor.crop else "-",
+        "padding": segmentor.padding if segmentor.crop and segmentor.padding > 1 else "-",
         "decoder": type(decoder).__name__,
         **{name: _value(value) for name, value in _numbers(decoder).items()},
         **asdict(segmentor.head),

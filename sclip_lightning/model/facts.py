@@ -27,6 +27,7 @@ __all__ = [
     "method_of_parts",
     "model_section",
     "numbers_of",
+    "objects_in",
     "open_numbers_of",
     "protocol_of",
     "stand_in_notes",
@@ -174,7 +175,7 @@ def check_facts() -> list[str]:
     for name in method_names():
         facts = load_method(name)
         problems += [f"{name}.yaml: parts has {key}, no option of --model." for key in facts.parts.keys() - options]
-        for part, arguments in _objects(facts.parts):
+        for part, arguments in objects_in(facts.parts):
             problems += _unknown_fields(f"{name}.yaml: parts", part, arguments)
         tables = dict(facts.hyperparameters)
         for part, table in tables.items():
@@ -205,7 +206,7 @@ def _unknown_fields(where: str, part: str, arguments: Iterable[str]) -> list[str
     return [f"{where} has {part}, which no room of parts exports."]
 
 
-def _objects(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def objects_in(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Class and arguments of every object in a configuration, nested ones included."""
     if isinstance(value, dict):
         if "class_path" in value:
@@ -213,7 +214,7 @@ def _objects(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         value = list(value.values())
     if isinstance(value, list):
         for item in value:
-            yield from _objects(item)
+            yield from objects_in(item)
 
 
 def _in_words(stand_in: str) -> str:

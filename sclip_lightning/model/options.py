@@ -65,19 +65,28 @@ class SegmentorOptions:
                     "as well."
                 )
                 raise ConfigError(msg)
-        lost = [type(part).__name__ for part in parts_of(self.decoder).values()]
-        if lost and getattr(self.upsampler, "discards_logits", False):
-            msg = (
-                f"{type(self.upsampler).__name__} in this mode compares features of its own with the text: "
-                f"{' and '.join(lost)} could change nothing. Switch them off (--model.decoder.rcs false, "
-                "--model.decoder.sfr false), or set --model.upsampler.mode to affinity."
-            )
-            raise ConfigError(msg)
+        if getattr(self.upsampler, "discards_logits", False):
+            self._check_that_nothing_is_lost()
 
     @property
     def parts(self) -> list[Part]:
         """All parts that are switched on; the decoder first."""
         return [part for part in (self.decoder, self.prior, self.upsampler, *(self.refiners or [])) if part is not None]
+
+    def _check_that_nothing_is_lost(self) -> None:
+        """Refuse parts that change logits before an upsampler that makes its own."""
+        lost = {f"--model.decoder.{name} false": part for name, part in parts_of(self.decoder).items()}
+        if self.prior is not None:
+            lost["--model.prior null"] = self.prior
+        early = [step for step in self.refiners or [] if step.works_on == "tokens"]
+        lost |= {f"--model.refiners without {type(step).__name__}": step for step in early}
+        if lost:
+            names = " and ".join(type(part).__name__ for part in lost.values())
+            msg = (
+                f"{type(self.upsampler).__name__} in this mode compares features of its own with the text: {names} "
+                f"could change nothing. Switch them off ({', '.join(lost)}), or set --model.upsampler.mode to affinity."
+            )
+            raise ConfigError(msg)
 
 
 def parts_of(part: Part) -> dict[str, Part]:

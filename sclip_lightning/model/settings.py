@@ -66,8 +66,8 @@ def resolve(options: SegmentorOptions, vocabulary: Vocabulary, short_side: int |
     check_sliding_window(protocol.crop, protocol.stride)
     constants = asdict(protocol)
 
-    def fill(part: P) -> P:
-        return _fill(part, benchmark, constants)
+    def fill(part: P, option: str) -> P:
+        return _fill(part, f"--model.{option}", benchmark, constants)
 
     open_parts = [
         type(part).__name__
@@ -77,17 +77,17 @@ def resolve(options: SegmentorOptions, vocabulary: Vocabulary, short_side: int |
     ]
     return Settings(
         protocol=protocol,
-        decoder=fill(options.decoder),
-        prior=options.prior and fill(options.prior),
-        upsampler=options.upsampler and fill(options.upsampler),
-        refiners=tuple(fill(step) for step in options.refiners or ()),
+        decoder=fill(options.decoder, "decoder"),
+        prior=options.prior and fill(options.prior, "prior"),
+        upsampler=options.upsampler and fill(options.upsampler, "upsampler"),
+        refiners=tuple(fill(step, "refiners") for step in options.refiners or ()),
         templates=resolve_templates(options.templates),
         window_batch_size=options.window_batch_size,
         notes=tuple(stand_in_notes(None if own else options.protocol, benchmark, open_parts)),
     )
 
 
-def _fill(part: P, benchmark: str | None, constants: Mapping[str, Any]) -> P:
+def _fill(part: P, option: str, benchmark: str | None, constants: Mapping[str, Any]) -> P:
     """Give a part's open numbers what is published for the benchmark, else the protocol's constant of the same name."""
     part, name = part.settled(), type(part).__name__
     published = {**constants, **numbers_of(name, benchmark)}
@@ -95,7 +95,7 @@ def _fill(part: P, benchmark: str | None, constants: Mapping[str, Any]) -> P:
     for field in fields(part):  # type: ignore[arg-type]  # every part is a dataclass
         value = getattr(part, field.name)
         if isinstance(value, Part):
-            changes[field.name] = _fill(value, benchmark, constants)
+            changes[field.name] = _fill(value, f"{option}.{field.name}", benchmark, constants)
         elif value is None and published.get(field.name) is not None:
             changes[field.name] = published[field.name]
     filled: P = replace(part, **changes) if changes else part  # type: ignore[type-var]
@@ -103,7 +103,7 @@ def _fill(part: P, benchmark: str | None, constants: Mapping[str, Any]) -> P:
     if lacking:
         msg = (
             f"{name}: nobody published {' and '.join(lacking)} for {benchmark or 'these classes'}. Give "
-            f"{'them' if len(lacking) > 1 else 'it'} as options of that part."
+            f"{'them' if len(lacking) > 1 else 'it'} to {name} under {option}."
         )
         raise ConfigError(msg)
     return filled

@@ -1,4 +1,9 @@
-"""Joint bilateral filtering of probabilities guided by the image."""
+"""Joint bilateral filtering of probabilities guided by the image.
+
+The filter is that of Petschnigg et al., "Digital Photography with Flash and No-Flash Image Pairs", SIGGRAPH 2004, on
+the lattice of Adams, Baek and Davis, Eurographics 2010. To refine class probabilities with it is this package's own
+idea: no published figures have it.
+"""
 
 from dataclasses import dataclass
 

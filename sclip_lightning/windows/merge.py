@@ -4,7 +4,7 @@ The published loop resizes each window's logits to the window's pixels, adds the
 windows cover each pixel and resizes the canvas to the original image. Every step is linear in the logits and acts on
 rows and columns separately: windows form a grid, so the count is a product of a row count and a column count. The whole
 is therefore ``A_y @ L @ A_x.T`` per query, with ``L`` the logits of all windows side by side as one sheet. The two
-operators depend on sizes only and are nearly empty, and any block of output rows can be had without the rest.
+operators depend on sizes only and are nearly empty, and any block of output rows can be made without the rest.
 """
 
 from collections.abc import Iterator

@@ -126,6 +126,19 @@ def test_configurations_of_runs(all_data, capsys, monkeypatch):
     assert "Labels in 2 masks" in out
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--method", "naclip", "--protocol", "sclip"],
+        ["--model.decoder.attention=naclip", "--model.upsampler=LoftUp", "--model.refiners+=DenseCRF"],
+        ["--config=baseline.yaml", "--model.decoder.rcs.tau=2", "--trainer.devices=4"],
+    ],
+)
+def test_options_of_runs(options, all_data, capsys):
+    out, _ = check(capsys, "--data", "VOC20", f"--data.root={all_data}", "--subset", *options)
+    assert "Nothing is wrong" in out
+
+
 def test_own_data(all_data, capsys):
     own = all_data / "own"
     options = ["--data", "ImageFolder", f"--data.root={own}", f"--data.classes={own / 'classes.txt'}"]
@@ -143,3 +156,5 @@ def test_bad_options(tmp_path, capsys):
     assert "--limit is 0, but must be at least 1" in err
     _, err = check(capsys, f"--data.root={tmp_path}", code=2)
     assert "data" in err
+    _, err = check(capsys, "--data", "VOC21", f"--data.root={tmp_path}", "--modle.crop=0", code=2)
+    assert "--modle.crop" in err

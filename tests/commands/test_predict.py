@@ -19,6 +19,8 @@ from sclip_lightning.vocabulary import Vocabulary
 from tests.fake_data import draw_labels, write_image
 
 CLASSES = "cat, grass=lawn|meadow, sky"
+#: A configuration's model section with another attention than the default.
+NACLIP = "model: {decoder: {class_path: LastBlock, init_args: {attention: naclip}}}\n"
 
 
 @pytest.fixture
@@ -136,22 +138,24 @@ def test_background_follows_the_published_list(predict):
 
 def test_configurations_of_test_give_their_model(predict, tmp_path, capsys):
     torch.save(load_loftup(None, dim=16).state_dict(), tmp_path / "loftup.bin")
-    weights = f"--model.loftup_weights={tmp_path / 'loftup.bin'}"
+    weights = f"--model.upsampler.weights={tmp_path / 'loftup.bin'}"
     predict("--classes", CLASSES, weights, configs=["baseline", "phase1.yaml"])
     assert "takes only the model from" in (note := capsys.readouterr().err)
     assert "phase1.yaml, not trainer" in note
     settings = json.loads(Path("predictions/settings.json").read_text())
-    assert settings["refiners"].startswith("DenseCRF(")
-    assert settings["rcs"] == "tau 2.0, lam 0.4, first_layer 6, last_layer 9"
+    assert settings["steps"].startswith("LoftUp (mode affinity, ")
+    assert "; DenseCRF (" in settings["steps"]
+    assert settings["rcs"] == "ResidualAttention (tau 2.0, lam 0.4, first_layer 6, last_layer 9)"
     assert settings["precision"] == "32-true"
 
-    Path("of-test.yaml").write_text("trainer: {devices: 1}\noutput_dir: elsewhere\nmodel: {attention: naclip}\n")
+    Path("of-test.yaml").write_text(f"trainer: {{devices: 1}}\noutput_dir: elsewhere\n{NACLIP}")
     predict("--classes", CLASSES, configs=["of-test.yaml"])
-    assert yaml.safe_load(Path("predictions-2/config.yaml").read_text())["model"]["attention"] == "naclip"
+    saved = yaml.safe_load(Path("predictions-2/config.yaml").read_text())
+    assert saved["model"]["decoder"]["init_args"]["attention"] == "naclip"
 
 
 def test_own_configuration(predict):
-    Path("mine.yaml").write_text("classes: [cat, grass=lawn|meadow]\nbackground: true\nmodel: {attention: naclip}\n")
+    Path("mine.yaml").write_text(f"classes: [cat, grass=lawn|meadow]\nbackground: true\n{NACLIP}")
     predict("--config", "mine.yaml")
     assert [row["class"] for row in rows("predictions/classes.csv")] == ["background", "cat", "grass"]
 
@@ -212,7 +216,7 @@ def no_weights(monkeypatch):
         (["--classes=cat, sky", "--output_dir=taken/below"], "--output_dir"),
         (["--classes=cat, sky", "--model.prob_threshold=0.2"], "Add a background"),
         (["--classes=cat, sky", "--model.stride=49"], "--model.stride"),
-        (["--classes=cat, sky", "--model.sfr=true", "--model.attention=maskclip"], "maskclip"),
+        (["--classes=cat, sky", "--model.decoder.sfr=true", "--model.decoder.attention=maskclip"], "maskclip"),
         (["--classes=cat, sky", "--config=absent.yaml"], "absent.yaml"),
     ],
 )

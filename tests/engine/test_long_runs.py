@@ -200,7 +200,7 @@ def test_finished_run_only_reports(options, capsys, monkeypatch):
 def test_another_protocol_is_refused(unfinished, capsys, tmp_path):
     config = (folder("a") / "config.yaml").read_bytes()
     base = [*unfinished, "--name=a"]
-    error = fails(capsys, *base, "--model.crop=64", "--model.attention=naclip")
+    error = fails(capsys, *base, "--model.crop=64", "--model.decoder.attention=naclip")
     assert "crop 48, now 64" in error
     assert "attention sclip, now naclip" in error
     assert "--overwrite" in error
@@ -211,7 +211,7 @@ def test_another_protocol_is_refused(unfinished, capsys, tmp_path):
         f"--data.classes={names}": "class_file_sha256",
         "--model.prob_threshold=0.5": "prob_threshold",
         "--trainer.precision=bf16-mixed": "precision",
-        "--model.refiners+=Bilateral": "refiners",
+        "--model.refiners+=Bilateral": "steps none, now Bilateral",
         "--data.short_side=80": "short_side",
         "--data.num_samples=1": "images 8",
     }.items():
@@ -445,13 +445,13 @@ def test_predictions_asked_for_later(options):
 
 def test_panels_of_what_changed_most(options, capsys):
     for name in ("a", "b"):
-        run(*options, f"--name={name}", f"--model.attention={'sclip' if name == 'a' else 'vanilla'}")
+        run(*options, f"--name={name}", f"--model.decoder.attention={'sclip' if name == 'a' else 'vanilla'}")
     command = ["compare", str(folder("a")), str(folder("b")), "--show_images=2", "--panels=changed"]
     with pytest.raises(SystemExit):
         main(command)
     assert "--predictions.labels true" in capsys.readouterr().err
     run(*options, "--name=a", "--predictions.labels=true")
-    run(*options, "--name=b", "--model.attention=vanilla", "--predictions.labels=true")
+    run(*options, "--name=b", "--model.decoder.attention=vanilla", "--predictions.labels=true")
     capsys.readouterr()
     main(command)
     assert "2 panels written to changed" in capsys.readouterr().out

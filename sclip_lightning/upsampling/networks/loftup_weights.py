@@ -65,8 +65,8 @@ def load_loftup(weights: HubFile | str | Path | None = PUBLISHED, dim: int = 512
         The network in eval mode on the CPU; its parameters take no gradients.
 
     Raises:
-        CheckpointError: The file cannot be had or read, is in none of the layouts, lacks the ChannelNorm, does not fit
-            by name or shape, or holds a value that is not finite.
+        CheckpointError: The file is not found, cannot be read, is in none of the layouts, lacks the ChannelNorm, does
+            not fit by name or shape, or holds a value that is not finite.
     """
     network = LoftUpNetwork(dim).requires_grad_(False)
     if weights is not None:
