@@ -1,6 +1,6 @@
-"""Writes the tables of reproducing.md from the methods' files: ``python docs/tables.py``.
+"""Writes the tables of reproducing.md and README from the methods' files: ``python docs/tables.py``.
 
-A table stands between ``<!-- NAME -->`` and ``<!-- end -->``; whatever else the page says is written by hand.
+A table stands between ``<!-- NAME -->`` and ``<!-- end -->``; whatever else the pages say is written by hand.
 """
 
 import re
@@ -21,9 +21,10 @@ from sclip_lightning.model.facts import (
 )
 from sclip_lightning.model.method_files import Method
 
-__all__ = ["PAGE", "filled"]
+__all__ = ["PAGES", "filled"]
 
-PAGE = Path(__file__).parent / "reproducing.md"
+#: The pages that have tables.
+PAGES = (Path(__file__).parent / "reproducing.md", Path(__file__).parents[1] / "README.md")
 
 #: Rows of the protocols' table, each with its fields and how their values are written.
 _ROWS: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {
@@ -40,6 +41,7 @@ def filled(text: str) -> str:
     """The page with every table as the methods' files have it."""
     tables = {
         "methods": methods_table(),
+        "methods in short": short_methods_table(),
         "protocols": protocols_table(),
         "stand-ins": stand_ins(),
         **{f"published {name}": published_table(load_method(name)) for name in method_names()},
@@ -69,6 +71,19 @@ def methods_table() -> str:
             ]
         )
     return _table(["method", "configuration", "it sets", "authors' code and its licence"], rows)
+
+
+def short_methods_table() -> str:
+    """Paper, option and parts of every method."""
+    rows = []
+    for name in _in_order():
+        facts = load_method(name)
+        protocol = f"that of `{facts.protocol}`" if isinstance(facts.protocol, str) else "its authors'"
+        if facts.absent:
+            protocol = "none for these benchmarks: add `--protocol`"
+        paper = f"[{facts.name}](https://arxiv.org/abs/{facts.arxiv}) ({facts.venue})"
+        rows.append([paper, f"`--method {name}`", _parts(facts.parts), protocol])
+    return _table(["method", "option", "it sets", "protocol"], rows)
 
 
 def protocols_table() -> str:
@@ -163,4 +178,5 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")

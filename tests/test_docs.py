@@ -1,7 +1,7 @@
 """Every command line of README and docs, as it stands there, on generated data and a tiny CLIP or the demo's.
 
 Those of ``sclip predict``, and of ``sclip report`` and ``sclip compare`` on other runs than the demo's, are in
-test_readme.py.
+test_readme.py; those of docs/extending.md, which need its files, in test_extending.py.
 """
 
 import re
@@ -35,7 +35,12 @@ def commands_of(page):
 
 
 ELSEWHERE = r"sclip (predict|(report|compare) .*VOC21)"
-COMMANDS = {command: page.name for page in PAGES for command in commands_of(page) if not re.match(ELSEWHERE, command)}
+COMMANDS = {
+    command: page.name
+    for page in PAGES
+    for command in commands_of(page)
+    if page.name != "extending.md" and not re.match(ELSEWHERE, command)
+}
 
 BENCHMARKS = "VOC21 Context60 COCOObject VOC20 Context59 COCOStuff COCOStuff10k Cityscapes ADE20K"
 
@@ -118,7 +123,17 @@ def write_predictions(data, folder):
 
 
 def test_pages_have_commands():
-    assert set(COMMANDS.values()) >= {"README.md", "datasets.md", "reproducing.md"}
+    assert set(COMMANDS.values()) >= {"README.md", "guide.md", "datasets.md", "reproducing.md"}
+
+
+def test_all_commands_are_in_blocks_that_tests_read():
+    """A command in a block of another kind, or after a prompt, would be run by no test."""
+    for page in PAGES:
+        lines = re.findall(r"^\W*(?:python -m )?sclip(?:_lightning)? [a-z].*", page.read_text(), re.MULTILINE)
+        shown = {line for line in lines if not line.startswith("`")}
+        assert shown <= {*re.findall(r"^sclip .*", page.read_text(), re.MULTILINE)}, page.name
+        blocks = "".join(re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL))
+        assert all(line in blocks for line in shown), page.name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
