@@ -10,7 +10,6 @@ import torch
 from sclip_lightning.cli import main
 from sclip_lightning.commands.parsing.configs import find_config
 from sclip_lightning.commands.parsing.parts import ROOMS
-from sclip_lightning.model.facts import method_names
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from sclip_lightning.windows import Decoder, MapStep, SheetStep
 from tests.fake_data import draw_labels, write_image
@@ -98,13 +97,9 @@ def test_every_part_has_a_switch():
         for name in room.__all__
         if issubclass(getattr(room, name), Decoder | SheetStep | MapStep)
     }
-    assert steps - named == {"LastBlock"}  # the default
+    methods = README.split("<!-- methods in short -->")[1].split("<!-- end -->")[0]
+    assert steps - named - set(re.findall(r"\w+", methods)) == set()
     assert {"rcs", "sfr", "ProcrustesAttention"} <= named
-
-
-def test_the_guide_names_every_method():
-    listed = GUIDE.split("Methods are ")[1].split(":")[0]
-    assert sorted(re.findall(r"`(\w+)`", listed)) == method_names()
 
 
 def test_other_pages_have_no_such_commands():
