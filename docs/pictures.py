@@ -1,7 +1,7 @@
 """Draws the picture on top of README from the demo: ``python docs/pictures.py``.
 
 Scenes are the demo's first ones, not chosen ones; labels are those that two runs of ``sclip test`` write, the second
-and the last but one row of the demo's table. Takes a minute or two on a CPU.
+and the last but one row of the demo's table. Takes half a minute on a CPU.
 """
 
 import tempfile

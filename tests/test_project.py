@@ -116,6 +116,7 @@ def test_pictures_are_small():
             image.verify()
 
 
+@pytest.mark.slow
 def test_the_picture_of_the_demo_is_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     pictures = runpy.run_path(str(ROOT / "docs/pictures.py"))
