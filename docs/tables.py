@@ -1,8 +1,10 @@
-"""Writes the tables of reproducing.md from the methods' files: ``python docs/tables.py``.
+"""Writes what pages and CITATION.cff repeat of the methods' files: ``python docs/tables.py``.
 
-A table stands between ``<!-- NAME -->`` and ``<!-- end -->``; whatever else the page says is written by hand.
+A table of reproducing.md or README stands between ``<!-- NAME -->`` and ``<!-- end -->``, the methods' citations in
+CITATION.cff between ``# methods`` and ``# end``; whatever else they say is written by hand.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -21,9 +23,11 @@ from sclip_lightning.model.facts import (
 )
 from sclip_lightning.model.method_files import Method
 
-__all__ = ["PAGE", "filled"]
+__all__ = ["CITATION", "PAGES", "filled", "with_citations"]
 
-PAGE = Path(__file__).parent / "reproducing.md"
+#: The pages that have tables.
+PAGES = (Path(__file__).parent / "reproducing.md", Path(__file__).parents[1] / "README.md")
+CITATION = Path(__file__).parents[1] / "CITATION.cff"
 
 #: Rows of the protocols' table, each with its fields and how their values are written.
 _ROWS: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {
@@ -40,6 +44,7 @@ def filled(text: str) -> str:
     """The page with every table as the methods' files have it."""
     tables = {
         "methods": methods_table(),
+        "methods in short": short_methods_table(),
         "protocols": protocols_table(),
         "stand-ins": stand_ins(),
         **{f"published {name}": published_table(load_method(name)) for name in method_names()},
@@ -51,6 +56,22 @@ def filled(text: str) -> str:
         return f"<!-- {match[1]} -->\n\n{tables[match[1]]}\n\n<!-- end -->"
 
     return re.sub(r"<!-- ([\w -]+) -->\n.*?<!-- end -->", replaced, text, flags=re.DOTALL)
+
+
+def with_citations(text: str) -> str:
+    """CITATION.cff with a reference per method."""
+    lines = []
+    for name in _in_order():
+        facts = load_method(name)
+        lines += [
+            "  - type: conference-paper" if "IEEE" not in facts.venue else "  - type: article",
+            f"    title: {_quoted(facts.title)}",
+            f"    authors: [{{name: {_quoted(facts.authors)}}}]",
+            f"    {'collection-title' if 'IEEE' not in facts.venue else 'journal'}: {_quoted(facts.venue)}",
+            f"    identifiers: [{{type: other, value: {_quoted('arXiv:' + facts.arxiv)}}}]",
+        ]
+    block = "\n".join(lines)
+    return re.sub(r"(  # methods[^\n]*\n).*?(?=  # end)", lambda match: f"{match[1]}{block}\n", text, flags=re.DOTALL)
 
 
 def methods_table() -> str:
@@ -69,6 +90,19 @@ def methods_table() -> str:
             ]
         )
     return _table(["method", "configuration", "it sets", "authors' code and its licence"], rows)
+
+
+def short_methods_table() -> str:
+    """Paper, option and parts of every method."""
+    rows = []
+    for name in _in_order():
+        facts = load_method(name)
+        protocol = f"that of `{facts.protocol}`" if isinstance(facts.protocol, str) else "its authors'"
+        if facts.absent:
+            protocol = "none for these benchmarks: add `--protocol`"
+        paper = f"[{facts.name}](https://arxiv.org/abs/{facts.arxiv}) ({facts.venue})"
+        rows.append([paper, f"`--method {name}`", _parts(facts.parts), protocol])
+    return _table(["method", "option", "it sets", "protocol"], rows)
 
 
 def protocols_table() -> str:
@@ -127,6 +161,11 @@ def _in_order() -> list[str]:
     return sorted(method_names(), key=lambda name: load_method(name).venue[-4:] + name)
 
 
+def _quoted(text: str) -> str:
+    """A text as YAML takes it whatever it holds."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def _parts(parts: Mapping[str, Any]) -> str:
     """Objects of a configuration in words."""
     words = []
@@ -163,4 +202,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    CITATION.write_text(with_citations(CITATION.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,7 +1,7 @@
 """Every command line of README and docs, as it stands there, on generated data and a tiny CLIP or the demo's.
 
 Those of ``sclip predict``, and of ``sclip report`` and ``sclip compare`` on other runs than the demo's, are in
-test_readme.py.
+test_readme.py; those of docs/extending.md, which need its files, in test_extending.py.
 """
 
 import re
@@ -15,6 +15,7 @@ from PIL import Image
 
 from sclip_lightning.cli import main
 from sclip_lightning.commands.parsing.configs import find_config
+from sclip_lightning.model.facts import method_names
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from tests.fake_data import write_all, write_own
 
@@ -35,7 +36,12 @@ def commands_of(page):
 
 
 ELSEWHERE = r"sclip (predict|(report|compare) .*VOC21)"
-COMMANDS = {command: page.name for page in PAGES for command in commands_of(page) if not re.match(ELSEWHERE, command)}
+COMMANDS = {
+    command: page.name
+    for page in PAGES
+    for command in commands_of(page)
+    if page.name != "extending.md" and not re.match(ELSEWHERE, command)
+}
 
 BENCHMARKS = "VOC21 Context60 COCOObject VOC20 Context59 COCOStuff COCOStuff10k Cityscapes ADE20K"
 
@@ -98,6 +104,9 @@ def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch
     }[name]  # a new command needs what makes it small here
     if name == "test" and {"phase1.yaml", "loftup.yaml"} & {*arguments} and "null" not in arguments:
         added.append(f"--model.upsampler.weights={loftup_weights}")
+    if name == "test" and "scclip.yaml" in arguments:  # its numbers are those of 12 and 24 blocks
+        numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
+        added += [f"--model.decoder.{field}={value}" for field, value in numbers.items()]
     if "ImageFolder" in arguments:
         write_own(Path(), 1)
     else:
@@ -118,7 +127,16 @@ def write_predictions(data, folder):
 
 
 def test_pages_have_commands():
-    assert set(COMMANDS.values()) >= {"README.md", "datasets.md", "reproducing.md"}
+    assert set(COMMANDS.values()) >= {"README.md", "guide.md", "datasets.md", "reproducing.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_all_commands_are_in_blocks_that_tests_read(page):
+    """A command in a block of another kind, indented or after a prompt would be run by no test."""
+    text = page.read_text()
+    shown = re.findall(r"^[ $>]*(?:python -m )?(?:sclip|sclip_lightning) [a-z-]+ --.*", text, re.MULTILINE)
+    blocks = "".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL)).splitlines()
+    assert [line for line in shown if not line.startswith("sclip ") or line not in blocks] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -143,6 +161,10 @@ def test_links_lead_somewhere(page):
 def test_every_benchmark_has_a_row_per_method():
     text = (ROOT / "docs/reproducing.md").read_text()
     published = text.split("## Published figures")[1].split("## What else")[0]
-    for section in published.split("\n### ")[1:]:
-        rows = re.findall(r"^\| (\w+) \|", section, re.MULTILINE)
+    tables = re.findall(r"<!-- published \w+ -->\n(.*?)<!-- end -->", published, re.DOTALL)
+    assert len(tables) == len([name for name in method_names() if f"<!-- published {name} -->" in published]) >= 7
+    for table in tables:
+        if table.strip() == "No figure for these parts was found.":
+            continue
+        rows = re.findall(r"^\| (\w+) \|", table, re.MULTILINE)
         assert rows[1:] == BENCHMARKS.split()

@@ -1,4 +1,4 @@
-"""The tables of docs/reproducing.md are those that docs/tables.py makes of the methods' files."""
+"""The tables of docs/reproducing.md and README are those that docs/tables.py makes of the methods' files."""
 
 import re
 import runpy
@@ -10,11 +10,13 @@ from sclip_lightning.model.facts import load_method, method_names
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "reproducing.md").read_text()
+README = (DOCS.parent / "README.md").read_text()
 filled = runpy.run_path(str(DOCS / "tables.py"))["filled"]
 
 
-def test_the_page_has_the_tables_of_the_files():
-    assert filled(PAGE) == PAGE, "docs/reproducing.md differs from the methods' files: run python docs/tables.py"
+@pytest.mark.parametrize("text", [PAGE, README], ids=["reproducing.md", "README.md"])
+def test_the_page_has_the_tables_of_the_files(text):
+    assert filled(text) == text, "The page differs from the methods' files: run python docs/tables.py"
 
 
 def test_a_figure_changed_by_hand_would_be_noticed():
@@ -33,3 +35,12 @@ def test_the_page_leaves_nothing_out(name):
     for figures in facts.published:
         for value in figures.miou.values():
             assert str(value) in PAGE
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_readme_lists_every_method(name):
+    table = README.split("<!-- methods in short -->")[1].split("<!-- end -->")[0]
+    rows = [line for line in table.splitlines() if f"`--method {name}`" in line]
+    assert len(rows) == 1
+    assert load_method(name).arxiv in rows[0]
+    assert filled(README.replace(table, table.replace(f"`--method {name}`", "`--method other`"))) == README

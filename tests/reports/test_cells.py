@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from markdown import markdown
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sclip_lightning.commands.predict import _write_classes
+from sclip_lightning.commands.predict import _class_table
 from sclip_lightning.engine.callbacks.tensorboard import write_confusions, write_results
 from sclip_lightning.records.confusions import largest_confusions
 from sclip_lightning.reports.cells import fenced, printable
@@ -58,8 +58,8 @@ def test_shares_and_classes_of_predictions_hold_no_formulas(tmp_path):
     head, row = csv.reader((tmp_path / "shares.csv").open(newline=""))
     assert head[4:] == ["'=1", "b"]
     assert row[:2] == ["'=x/y.png", "'-y"]
-    _write_classes(tmp_path / "classes.csv", Vocabulary.parse([["=1+1", "two"], ["b"]]))
-    assert list(csv.reader((tmp_path / "classes.csv").open(newline="")))[1][1:3] == ["'=1+1", "'=1+1, two"]
+    classes = _class_table(Vocabulary.parse([["=1+1", "two"], ["b"]]))
+    assert list(csv.reader(classes.splitlines()))[1][1:3] == ["'=1+1", "'=1+1, two"]
 
 
 @pytest.mark.parametrize("name", MARKUP)

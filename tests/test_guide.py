@@ -1,0 +1,111 @@
+"""What docs/guide.md says of parts that go together and of those that are refused."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sclip_lightning import Segmentor
+from sclip_lightning.cli import main
+from sclip_lightning.decoding import SCCLIP, ClassTokenShare, LastBlock, PresencePrior, ProcrustesAttention
+from sclip_lightning.errors import ConfigError
+from sclip_lightning.refine import LPOSS
+from sclip_lightning.upsampling import LoftUp
+from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
+from tests.fake_data import write_voc
+from tests.test_docs import QUIET
+
+SECTION = (
+    (Path(__file__).parent.parent / "docs/guide.md").read_text().split("### Which go together")[1].split("\n## ")[0]
+)
+TOGETHER, REFUSED = re.findall(r"^\|.*\n\| --- .*\n((?:\|.*\n)+)", SECTION, re.MULTILINE)
+COLUMNS = re.findall(r"\w+", SECTION.split("\n| | ")[1].split("\n")[0])
+#: (first part, second part, what the table says), without the empty cell.
+PAIRS = [
+    (first.strip(), second, cell.strip())
+    for row in TOGETHER.splitlines()
+    for names, *cells in [row.strip("|").split("|")]
+    for first in names.split(",")
+    for second, cell in zip(COLUMNS, cells, strict=True)
+    if cell.strip()
+]
+REFUSALS = [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in REFUSED.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def loftup_weights(tmp_path_factory):
+    file = tmp_path_factory.mktemp("loftup") / "loftup.bin"
+    torch.save(load_loftup(None, dim=16).state_dict(), file)
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    write_voc(root, 1)
+    return root
+
+
+def options_of(first, second, weights):
+    """Options with the first part, and with the second as well unless that is None."""
+    prior = {"ClassTokenShare": ClassTokenShare(), "PresencePrior": PresencePrior()}.get(second)
+    refiners = [LPOSS(k=8)] if second == "LPOSS" else None
+    direct = first == "LoftUp in direct mode"
+    upsampler = LoftUp(weights, mode="direct" if direct else "affinity") if direct or second == "LoftUp" else None
+    own = {"rcs": True} if second == "RCS" else {"sfr": True} if second == "SFR" else {}
+    if first == "SCCLIP":
+        # The tower has ten blocks, and numbers are published for 12 and 24.
+        decoder = SCCLIP(similarity_block=6, post_block=3, second_pass=(3, 8), class_share=0.3, **own)
+    elif first == "ProcrustesAttention":
+        decoder = LastBlock(ProcrustesAttention(), **own)
+    else:
+        decoder = LastBlock("sclip" if direct else first, **own)
+    return {"decoder": decoder, "prior": prior, "upsampler": upsampler, "refiners": refiners}
+
+
+def probabilities(tiny_clip, options):
+    segmentor = Segmentor.from_pretrained(tiny_clip, device="cpu", short_side=64, templates="none", **options)
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    return segmentor.predict(image, "cat, grass, sky").probabilities
+
+
+@pytest.mark.parametrize(("first", "second", "says"), PAIRS)
+def test_pairs_go_together_as_the_table_says(first, second, says, tiny_clip, loftup_weights):
+    if says == "refused":
+        # An option that a part does not have is a TypeError in Python, as for any other function.
+        with pytest.raises(TypeError if first == "SCCLIP" and second in ("RCS", "SFR") else ConfigError):
+            probabilities(tiny_clip, options_of(first, second, loftup_weights))
+        return
+    assert says == "yes"
+    together = probabilities(tiny_clip, options_of(first, second, loftup_weights))
+    alone = probabilities(tiny_clip, options_of(first, None, loftup_weights))
+    assert np.isfinite(together).all()
+    assert not np.array_equal(together, alone)
+
+
+def test_the_table_has_every_pair():
+    attentions = {"vanilla", "sclip", "clearclip", "naclip", "segearth", "maskclip"}
+    assert {first for first, _, _ in PAIRS} == attentions | {"ProcrustesAttention", "SCCLIP", "LoftUp in direct mode"}
+    assert set(COLUMNS) == {"RCS", "SFR", "ClassTokenShare", "PresencePrior", "LPOSS", "LoftUp"}
+    assert len(REFUSALS) >= 10
+
+
+@pytest.mark.parametrize(("given", "because", "message"), REFUSALS)
+def test_refusals_say_what_the_table_says(
+    given, because, message, data, tiny_clip, loftup_weights, tmp_path, monkeypatch, capsys
+):
+    assert because
+    monkeypatch.chdir(tmp_path)
+    small = [f"--model.architecture={tiny_clip}", "--model.templates=none", "--data.short_side=32", *QUIET]
+    if "LoftUp" in given and "weights" not in given:
+        small.append(f"--model.upsampler.weights={loftup_weights}")
+    if "SCCLIP" in given and "prior" in given:
+        numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
+        small += [f"--model.decoder.{name}={value}" for name, value in numbers.items()]
+    with pytest.raises(SystemExit) as ending:
+        main(["test", *shlex.split(given), *small, "--data=VOC21", f"--data.root={data}"])
+    assert ending.value.code != 0
+    assert message in capsys.readouterr().err
