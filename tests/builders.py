@@ -44,9 +44,8 @@ class DenseTower:
     """A CLIP tower with a decoder; whatever else is asked of it is the tower's."""
 
     def __init__(self, tower: ClipTower, decoder: LastBlock) -> None:
-        decoder.check(tower.depth, tower.patch_size)
         self.tower = tower
-        self.decoder = decoder
+        self.decoder = decoder.fitted(tower.depth, tower.patch_size)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.tower, name)
@@ -110,7 +109,7 @@ def build_segmentor(
     tower = ClipTower(model.visual)
     decoder = decoder or build_decoder(attention, residual, gaussian_std, rcs, sfr)
     for part in (decoder, *steps, *refiners):
-        part.check(tower.depth, tower.patch_size)
+        part.fitted(tower.depth, tower.patch_size)
     return BatchSegmentor(
         SlidingWindowSegmentor(
             {"clip": tower, **(networks or {})},

@@ -62,10 +62,11 @@ class LastBlock(WindowDecoder):
             sfr=SemanticFeedback() if self.sfr is True else self.sfr or None,
         )
 
-    def check(self, depth: int, patch_size: tuple[int, int]) -> None:
-        """Raise ConfigError where residual attention asks for blocks that are not there."""
+    def fitted(self, depth: int, patch_size: tuple[int, int]) -> "LastBlock":
+        """Itself; raises ConfigError where residual attention asks for blocks that are not there."""
         if isinstance(self.rcs, ResidualAttention):
-            self.rcs.check(depth, patch_size)
+            self.rcs.fitted(depth, patch_size)
+        return self
 
     def decode_windows(self, pixels: Tensor, scene: Scene, keep_values: bool) -> Tokens:
         """Decode some windows; see :meth:`WindowDecoder.decode_windows`."""

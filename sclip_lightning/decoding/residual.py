@@ -45,8 +45,8 @@ class ResidualAttention(Part):
         """The source blocks, counted from 1."""
         return range(self.first_layer, self.last_layer + 1)
 
-    def check(self, depth: int, patch_size: tuple[int, int]) -> None:
-        """Raise ConfigError unless the source blocks lie before the last of ``depth`` blocks."""
+    def fitted(self, depth: int, patch_size: tuple[int, int]) -> "ResidualAttention":
+        """Itself; raises ConfigError unless the source blocks lie before the last of ``depth`` blocks."""
         del patch_size
         if not 1 <= self.first_layer <= self.last_layer < depth:
             msg = (
@@ -55,6 +55,7 @@ class ResidualAttention(Part):
                 f"1 to {depth - 1} (published: 6 to 9 of 12)."
             )
             raise ConfigError(msg)
+        return self
 
     def cross(self, sources: Sequence[tuple[Tensor, Tensor]], v: Tensor) -> Tensor:
         """The source blocks' mean attention applied to the values.

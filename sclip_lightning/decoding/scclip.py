@@ -5,7 +5,7 @@ the paper leaves open follows the released code (SuleBai/SC-CLIP at 0417ba9). Ot
 square: a patch's place follows from the number of columns, not of rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -93,10 +93,17 @@ class SCCLIP(WindowDecoder):
             raise ConfigError(msg)
         return chosen
 
-    def check(self, depth: int, patch_size: tuple[int, int]) -> None:
-        """Raise ConfigError where numbers are missing or do not fit a tower of ``depth`` blocks."""
+    def fitted(self, depth: int, patch_size: tuple[int, int]) -> "SCCLIP":
+        """The same with the numbers for a tower of ``depth`` blocks; raises ConfigError where they do not fit it."""
         del patch_size
-        self.blocks(depth)
+        chosen = self.blocks(depth)
+        return replace(
+            self,
+            similarity_block=chosen.similarity,
+            post_block=chosen.post,
+            second_pass=chosen.second_pass,
+            class_share=chosen.class_share,
+        )
 
     def decode_windows(self, pixels: Tensor, scene: Scene, keep_values: bool) -> Tokens:
         """Decode some windows; see :meth:`WindowDecoder.decode_windows`."""

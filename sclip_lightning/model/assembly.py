@@ -45,18 +45,17 @@ def build_segmentor(networks: dict[str, nn.Module], texts: Texts, settings: Sett
     """
     tower = networks["clip"]
     assert isinstance(tower, ClipTower)
-    for part in settings.parts:
-        part.check(tower.depth, tower.patch_size)
+    decoder = settings.decoder.fitted(tower.depth, tower.patch_size)
     early = [step for step in settings.refiners if isinstance(step, SheetStep) and step.works_on == "tokens"]
     late = [step for step in settings.refiners if isinstance(step, SheetStep) and step.works_on == "sheet"]
     ordered = (settings.prior, *early, settings.upsampler, *late)
-    sheet_steps = [step for step in ordered if step is not None]
+    sheet_steps = [step.fitted(tower.depth, tower.patch_size) for step in ordered if step is not None]
     for step in sheet_steps:
-        missing = [extra for extra in step.needs if extra not in settings.decoder.gives]
+        missing = [extra for extra in step.needs if extra not in decoder.gives]
         if missing:
-            extra, decoder = missing[0].replace("_", " "), type(settings.decoder).__name__
+            extra, name = missing[0].replace("_", " "), type(decoder).__name__
             msg = (
-                f"{type(step).__name__} needs the {extra}, which {decoder} does not give. Leave one of them out, or "
+                f"{type(step).__name__} needs the {extra}, which {name} does not give. Leave one of them out, or "
                 "choose another --model.decoder."
             )
             raise ConfigError(msg)
@@ -64,12 +63,14 @@ def build_segmentor(networks: dict[str, nn.Module], texts: Texts, settings: Sett
     return SlidingWindowSegmentor(
         networks,
         texts,
-        settings.decoder,
+        decoder,
         Head(protocol.logit_scale, protocol.prob_threshold, protocol.area_threshold, protocol.background),
         crop=protocol.crop,
         stride=protocol.stride,
         padding=protocol.padding,
         window_batch_size=settings.window_batch_size,
         sheet_steps=sheet_steps,
-        map_steps=[step for step in settings.refiners if isinstance(step, MapStep)],
+        map_steps=[
+            step.fitted(tower.depth, tower.patch_size) for step in settings.refiners if isinstance(step, MapStep)
+        ],
     )

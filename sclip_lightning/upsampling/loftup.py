@@ -62,8 +62,8 @@ class LoftUp(SheetStep):
         del name
         return load_loftup(self.weights, dim=width)
 
-    def check(self, depth: int, patch_size: tuple[int, int]) -> None:
-        """Raise ConfigError where its grid would be finer than the pixels."""
+    def fitted(self, depth: int, patch_size: tuple[int, int]) -> "LoftUp":
+        """Itself; raises ConfigError where its grid would be finer than the pixels."""
         del depth
         if self.scale > min(patch_size):
             msg = (
@@ -71,6 +71,7 @@ class LoftUp(SheetStep):
                 "--model.upsampler.scale to at most the patch size."
             )
             raise ConfigError(msg)
+        return self
 
     def __call__(self, sheet: Sheet, scene: Scene) -> Sheet:
         """Upsample [W, r, c, Q] logits to [W, r * scale, c * scale, Q]."""

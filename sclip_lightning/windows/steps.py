@@ -62,13 +62,18 @@ class Part:
         """The same part with every choice spelled out that it makes by itself; itself by default."""
         return self
 
-    def check(self, depth: int, patch_size: tuple[int, int]) -> None:
-        """Raise ConfigError where it does not fit CLIP's tower; anything fits by default.
+    def fitted(self: P, depth: int, patch_size: tuple[int, int]) -> P:
+        """The same part with the numbers that depend on CLIP's tower; itself by default.
 
         Args:
             depth: Number of the tower's blocks.
             patch_size: Height and width of a patch in pixels.
+
+        Raises:
+            ConfigError: It does not fit the tower.
         """
+        del depth, patch_size
+        return self
 
 
 class Decoder(Part, ABC):

@@ -170,9 +170,11 @@ def test_weights_below_beta_are_nothing():
 
 def test_other_depths_ask_for_numbers():
     with pytest.raises(ConfigError, match=r"12 and 24 blocks, but this one has 16.*similarity_block"):
-        SCCLIP().check(16, (16, 16))
-    SCCLIP(similarity_block=11, post_block=5, second_pass=(6, 12), class_share=0.2).check(16, (16, 16))
+        SCCLIP().fitted(16, (16, 16))
+    own = SCCLIP(similarity_block=11, post_block=5, second_pass=(6, 12), class_share=0.2)
+    assert own.fitted(16, (16, 16)) == own
+    assert SCCLIP(post_block=5).fitted(24, (14, 14)) == SCCLIP(17, 5, (9, 19), 0.1)
     with pytest.raises(ConfigError, match="must lie in 1 to 11"):
-        SCCLIP(similarity_block=12).check(12, (16, 16))
+        SCCLIP(similarity_block=12).fitted(12, (16, 16))
     with pytest.raises(ConfigError, match="not after its last"):
-        SCCLIP(second_pass=(8, 7)).check(12, (16, 16))
+        SCCLIP(second_pass=(8, 7)).fitted(12, (16, 16))
