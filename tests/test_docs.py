@@ -53,11 +53,9 @@ def loftup_weights(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def demo_runs(demo_scenes, tmp_path_factory):
+def demo_runs(demo_ablation):
     """Where an ablation of the demo has been run."""
-    folder = tmp_path_factory.mktemp("demo-runs")
-    main(["ablate", "--config", "demo.yaml", f"--output_dir={folder / 'lightning_logs'}", *on_demo(demo_scenes)])
-    return folder
+    return demo_ablation.parents[2]
 
 
 def on_demo(demo_scenes):
