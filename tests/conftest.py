@@ -41,7 +41,9 @@ def workers(config):
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
     """Here and not as ``addopts = "-n 2"``, which fails without pytest-xdist and slows one core down."""
-    if not config.pluginmanager.hasplugin("xdist") or config.option.numprocesses is not None or config.option.tx:
+    if hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):
+        return  # a worker comes here, too: it must not start workers of its own
+    if config.option.numprocesses is not None or config.option.tx:
         return
     config.option.numprocesses = workers(config)
     if config.option.numprocesses and config.option.dist == "no":
