@@ -124,6 +124,7 @@ def test_run_leaves_its_records(benchmark, options, all_data, capsys):
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", ["baseline", "resclip"])
 def test_saved_config_runs_again_with_the_same_digits(options, config):
     run("test", "--config", f"{config}.yaml", "--data", "VOC21", *options)
@@ -162,6 +163,7 @@ def test_own_data(options, all_data):
     assert any("Own data" in note for note in results["notes"])
 
 
+@pytest.mark.slow
 def test_resclips_parts_are_switches_of_their_own(options):
     base = ["test", "--config", "baseline.yaml", "--data", "COCOStuff", *options]
     run(*base)
@@ -178,6 +180,7 @@ def test_resclips_parts_are_switches_of_their_own(options):
     assert (runs["rcs"]["protocol"]["sfr"], runs["sfr"]["protocol"]["rcs"]) == ("off", "off")
 
 
+@pytest.mark.slow
 def test_batch_size_changes_no_digit(options):
     for size in (1, 2, 3):
         run(
@@ -227,6 +230,7 @@ def test_without_logger_only_the_table_remains(options, capsys):
     assert list(Path.cwd().iterdir()) == []
 
 
+@pytest.mark.slow
 def test_panels_of_chosen_images(options, capsys):
     run("test", "--config", "baseline.yaml", "--data", "COCOStuff", *options, "--panels.count=1")
     (panel,) = Path("lightning_logs/COCOStuff/baseline/panels").iterdir()
@@ -264,6 +268,7 @@ def test_more_processes_change_no_digit(options, tmp_path):
     assert [[file.read_bytes() for file in files] for files in panels] == [[f.read_bytes() for f in panels[0]]] * 3
 
 
+@pytest.mark.slow
 def test_loftup(options, tmp_path, capsys, monkeypatch):
     base = ["test", "--config", "baseline.yaml", "--config", "loftup.yaml", "--data", "COCOStuff", *options]
     torch.save(load_loftup(None, dim=16).state_dict(), tmp_path / "loftup.bin")
@@ -282,6 +287,7 @@ def test_loftup(options, tmp_path, capsys, monkeypatch):
     assert "haiwen/loftup-clip" in fails(capsys, *base)
 
 
+@pytest.mark.slow
 def test_refiners(options, capsys):
     base = ["test", "--config", "baseline.yaml", "--data", "COCOStuff", *options]
     run(*base)
