@@ -59,21 +59,22 @@ def loftup_weights(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def demo_runs(demo_scenes, tmp_path_factory):
+def demo_runs(demo_ablation):
     """Where an ablation of the demo has been run."""
-    folder = tmp_path_factory.mktemp("demo-runs")
-    main(["ablate", "--config", "demo.yaml", f"--output_dir={folder / 'lightning_logs'}", *on_demo(demo_scenes)])
-    return folder
+    return demo_ablation.parents[2]
 
 
 def on_demo(demo_scenes):
-    return [f"--data.root={demo_scenes}", "--data.num_samples=2", *QUIET]
+    """Two images, and none of them segmented a second time for a ranking."""
+    ranking = ["--ranked_panels.worst=0", "--ranked_panels.median=0"]
+    return [f"--data.root={demo_scenes}", "--data.num_samples=2", *ranking, *QUIET]
 
 
 QUIET = ["--data.num_workers=0", "--trainer.accelerator=cpu", "--trainer.devices=1"]
 QUIET += ["--trainer.enable_progress_bar=false"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [command for command in COMMANDS if "demo" in command.lower()])
 def test_command_on_the_demo(command, demo_runs, demo_scenes, monkeypatch, capsys):
     monkeypatch.chdir(demo_runs)
@@ -86,6 +87,7 @@ def test_command_on_the_demo(command, demo_runs, demo_scenes, monkeypatch, capsy
     assert "mIoU" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [command for command in COMMANDS if "demo" not in command.lower()])
 def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,7 @@
 Each test looks at a process of its own, in which it imports module after module and asks what came along.
 """
 
+import importlib
 import json
 import subprocess
 import sys
@@ -55,18 +56,31 @@ def loaded_by(modules, unwanted):
     return json.loads(ran.stdout)
 
 
+def test_every_module_can_be_imported():
+    """Not slow, so that ``pytest -m "not slow"`` has looked at each module at least once."""
+    paths = [path for path in PACKAGE.rglob("*.py") if path.name != "__main__.py"]
+    names = [path.relative_to(PACKAGE.parent).with_suffix("").parts for path in paths]
+    modules = [".".join(name).removesuffix(".__init__") for name in names]
+    assert len(modules) > 100
+    for module in modules:
+        importlib.import_module(module)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("unwanted", WITHOUT, ids="-".join)
 def test_rooms_load_no_more_than_they_are_said_to(unwanted):
     modules = [module for room in WITHOUT[unwanted] for module in modules_of(room)]
     assert loaded_by(modules, unwanted) == {}
 
 
+@pytest.mark.slow
 def test_the_probe_sees_what_is_loaded():
     found = loaded_by(["sclip_lightning.records", "sclip_lightning.windows.grid"], ["torch", "numpy"])
     assert found == {"sclip_lightning.records": ["numpy"], "sclip_lightning.windows.grid": ["torch"]}
     assert find_spec("lightning")  # under this name it could be loaded
 
 
+@pytest.mark.slow
 def test_segmenting_loads_no_lightning(tiny_clip):
     """What is imported only when it is used."""
     code = (

@@ -182,6 +182,7 @@ def expected(case):
     return results(case, scene_of(case))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("case", CASES)
 def test_the_size_of_chunks_changes_nothing(case, batch_size):

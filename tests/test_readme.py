@@ -81,6 +81,7 @@ def switches():
     return [span for span in dict.fromkeys(spans) if re.search("[ =]|--save_vis", span)]  # others lack their value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("switch", switches())
 def test_its_switches_are_options(switch, capsys):
     with pytest.raises(SystemExit) as ending:

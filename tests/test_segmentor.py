@@ -56,6 +56,7 @@ def parts(tmp_path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("everything", [False, True])
 def test_labels_are_those_of_a_test_run(tmp_path, tiny_clip, everything, precision):
@@ -195,6 +196,7 @@ def test_gap_between_windows_is_refused(load, rgb):
         load(stride=49).predict(rgb, CLASSES)
 
 
+@pytest.mark.slow
 def test_importing_the_package_does_not_import_torch():
     code = "import sys, sclip_lightning; assert 'torch' not in sys.modules; sclip_lightning.Segmentor.from_pretrained"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)

@@ -13,18 +13,13 @@ from sclip_lightning.errors import DataError
 
 QUIET = ["--data.num_workers=0", "--trainer.accelerator=cpu", "--trainer.devices=1"]
 QUIET += ["--trainer.enable_progress_bar=false"]
+#: Where scores are the point; ranked panels segment their images a second time.
+NO_PANELS = ["--panels.count=0", "--ranked_panels.worst=0", "--ranked_panels.median=0"]
 
 
-@pytest.fixture(scope="module")
-def ablation(demo_scenes, tmp_path_factory):
-    """The folder that sclip ablate leaves."""
-    logs = tmp_path_factory.mktemp("logs")
-    main(["ablate", "--config", "demo.yaml", f"--data.root={demo_scenes}", f"--output_dir={logs}", *QUIET])
-    return logs / "Demo/demo-ablation"
-
-
-def test_the_parts_do_what_they_should(ablation):
-    rows = {row[""]: row for row in json.loads((ablation / "ablation.json").read_text())}
+@pytest.mark.slow
+def test_the_parts_do_what_they_should(demo_ablation):
+    rows = {row[""]: row for row in json.loads((demo_ablation / "ablation.json").read_text())}
     assert list(rows) == [
         "vanilla attention",
         "baseline",
@@ -45,28 +40,31 @@ def test_the_parts_do_what_they_should(ablation):
     for row in rows.values():
         assert row["seconds per image"] > 0
         assert row["peak memory GiB"] > 0
-    text = (ablation / "ablation.md").read_text()
+    text = (demo_ablation / "ablation.md").read_text()
     assert all(name in text for name in rows)
 
 
-def test_a_row_is_a_run_of_its_own(ablation, demo_scenes, tmp_path):
-    config = ablation / "loftup/config.yaml"
-    main(["test", "--config", str(config), "--name=again", f"--output_dir={tmp_path}", *QUIET])
+@pytest.mark.slow
+def test_a_row_is_a_run_of_its_own(demo_ablation, demo_scenes, tmp_path):
+    config = demo_ablation / "loftup/config.yaml"
+    small = [f"--output_dir={tmp_path}", *QUIET, *NO_PANELS]
+    main(["test", "--config", str(config), "--name=again", *small])
     again = json.loads((tmp_path / "Demo/again/results.json").read_text())
-    row = json.loads((ablation / "loftup/results.json").read_text())
+    row = json.loads((demo_ablation / "loftup/results.json").read_text())
     assert again["metrics"] == row["metrics"]
     assert again["protocol"] == row["protocol"]
     overlays = ["--config", "demo.yaml", "--config", "demo/loftup.yaml"]
-    main(["test", *overlays, f"--data.root={demo_scenes}", f"--output_dir={tmp_path}", *QUIET])
+    main(["test", *overlays, f"--data.root={demo_scenes}", *small])
     overlaid = json.loads((tmp_path / "Demo/demo-loftup/results.json").read_text())
     assert overlaid["metrics"] == row["metrics"]
 
 
-def test_ablating_again_only_reports(ablation, demo_scenes, capsys):
-    before = (ablation / "ablation.json").read_text()
-    arguments = [f"--data.root={demo_scenes}", f"--output_dir={ablation.parent.parent}", *QUIET]
+@pytest.mark.slow
+def test_ablating_again_only_reports(demo_ablation, demo_scenes, capsys):
+    before = (demo_ablation / "ablation.json").read_text()
+    arguments = [f"--data.root={demo_scenes}", f"--output_dir={demo_ablation.parent.parent}", *QUIET]
     main(["ablate", "--config", "demo.yaml", *arguments])
-    assert (ablation / "ablation.json").read_text() == before
+    assert (demo_ablation / "ablation.json").read_text() == before
     assert "baseline" in capsys.readouterr().out
 
 

@@ -30,6 +30,7 @@ def test_labels_follow_the_layout_except_along_contours():
         np.testing.assert_array_equal(void, around.min(0) != around.max(0))
 
 
+@pytest.mark.slow
 def test_every_class_occurs_and_held_out_combinations_only_outside_training():
     train = [region for index in range(60) for region in draw_scene("train", index).regions]
     val = [region for index in range(60) for region in draw_scene("val", index).regions]

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -9,6 +10,7 @@ from sclip_lightning.towers.checkpoints import load_clip
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 
 
+@pytest.mark.slow
 def test_training_is_seeded_learns_and_saves_what_the_loaders_read(tmp_path, monkeypatch):
     monkeypatch.setattr(train_clip, "BATCH", 8)
     monkeypatch.setattr(train_loftup, "BATCH", 2)

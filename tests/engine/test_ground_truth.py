@@ -106,6 +106,7 @@ def test_the_root_may_move_and_options_be_spelled_out(run, own, tmp_path, monkey
     run(root="")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["masks", "images"])
 def test_a_file_that_changed_is_named(run, fails, own, kind, monkeypatch):
     run()

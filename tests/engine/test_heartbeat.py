@@ -51,7 +51,7 @@ def until(condition):
 
 
 def test_silence_is_bounded_and_the_silent_are_named(beats, tmp_path):
-    started = time.monotonic()  # silence counts from the making of a heartbeat
+    started = time.monotonic()  # before the first is made, from when on it waits
     first, second = beats(0), beats(1)
     second.start()
     until(lambda: first.look(time.monotonic()))  # process 2 never gave a sign

@@ -184,6 +184,7 @@ def test_goes_on_where_it_ended(unfinished, capsys):
     assert results("a")["performance"]["sessions"] == 2
 
 
+@pytest.mark.slow
 def test_finished_run_only_reports(options, capsys, monkeypatch):
     run(*options, "--name=a")
     first = capsys.readouterr().out
@@ -197,6 +198,7 @@ def test_finished_run_only_reports(options, capsys, monkeypatch):
     assert {path: path.read_bytes() for path in folder("a").rglob("*.json*")} == files
 
 
+@pytest.mark.slow
 def test_another_protocol_is_refused(unfinished, capsys, tmp_path):
     config = (folder("a") / "config.yaml").read_bytes()
     base = [*unfinished, "--name=a"]
@@ -227,6 +229,7 @@ def test_more_images_go_on_with_fewer(options):
     assert results("a")["protocol"]["images"] == f"{IMAGES} of {IMAGES}"
 
 
+@pytest.mark.slow
 def test_overwrite_starts_afresh(unfinished, capsys):
     (folder("a") / "mine.txt").write_text("kept")
     run(*unfinished, "--name=a", "--overwrite", "--model.crop=64")
@@ -282,6 +285,7 @@ def test_no_room_left(options, capsys, monkeypatch):
     assert records.damaged <= 1
 
 
+@pytest.mark.slow
 def test_no_room_for_results(unfinished, capsys, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "results.json")
@@ -301,6 +305,7 @@ def test_records_cannot_be_written(options, capsys):
     assert "records" in fails(capsys, *options, "--name=a")
 
 
+@pytest.mark.slow
 def test_unreadable_image_in_the_middle(options, tmp_path, capsys):
     image = sorted((tmp_path / "data/VOCdevkit/VOC2012/JPEGImages").iterdir())[3]
     whole = image.read_bytes()
@@ -406,6 +411,7 @@ def test_two_runs_in_one_folder(options, capsys):
 # Predictions
 
 
+@pytest.mark.slow
 def test_predictions(options):
     run(*options, "--name=plain")
     kept = ["--predictions.labels=true", "--save_vis", "--predictions.probabilities=true"]
@@ -431,6 +437,7 @@ def test_predictions(options):
     assert results("score")["classes"] == results("a")["classes"]
 
 
+@pytest.mark.slow
 def test_predictions_asked_for_later(options):
     run(*options, "--name=a")
     before = digits("a")
@@ -443,6 +450,7 @@ def test_predictions_asked_for_later(options):
     assert len(load_records(folder("a"), session=2).images) == 1
 
 
+@pytest.mark.slow
 def test_panels_of_what_changed_most(options, capsys):
     for name in ("a", "b"):
         run(*options, f"--name={name}", f"--model.decoder.attention={'sclip' if name == 'a' else 'vanilla'}")

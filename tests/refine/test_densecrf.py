@@ -93,6 +93,7 @@ def test_no_iterations_normalise():
     torch.testing.assert_close(marginals, probabilities / probabilities.sum(dim=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (1, 50), (33, 47)])
 @pytest.mark.parametrize("classes", [1, 2, 21])
 @pytest.mark.parametrize("kind", ["equal", "one-hot", "zeros", "ones", "any"])

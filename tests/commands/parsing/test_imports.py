@@ -111,6 +111,7 @@ def test_names_that_are_none_are_refused(helper, names, capsys):
     assert "Give names of modules" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_panels_read_another_run_s_configuration_in_the_same_way(helper, tmp_path):
     (tmp_path / "config.yaml").write_text(f"data:\n  class_path: {helper}.Data\n")
     with pytest.raises(ConfigError, match=rf"names {helper}\.Data.*--allow_modules {helper}"):
