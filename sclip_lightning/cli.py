@@ -67,5 +67,5 @@ def _run(name: str, arguments: Sequence[str]) -> None:
 
 
 def _fail(error: SclipError) -> NoReturn:
-    sys.stderr.write(f"\nerror: {message_of(error)}\n")
+    sys.stderr.write("\n".join([f"\nerror: {message_of(error)}", *error.hints, ""]))
     sys.exit(error.exit_code)

@@ -12,9 +12,11 @@ class SclipError(Exception):
 
     Attributes:
         exit_code: What the command line ends with.
+        hints: Lines that the command line prints below the paragraph: what else there is to do.
     """
 
     exit_code = 1
+    hints: tuple[str, ...] = ()
 
 
 class ConfigError(SclipError):

@@ -20,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from sclip_lightning import __version__
 from sclip_lightning.commands.failures import explain
 from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
-from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
+from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, origin_of_data, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.engine.callbacks import (
@@ -34,7 +34,7 @@ from sclip_lightning.engine.callbacks import (
 from sclip_lightning.engine.context import RunContext
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.engine.module import SegmentationModule
-from sclip_lightning.errors import ConfigError, RunError, SclipError, StoppedError
+from sclip_lightning.errors import ConfigError, DataError, RunError, SclipError, StoppedError
 from sclip_lightning.records import load_records
 from sclip_lightning.records.run import Run
 from sclip_lightning.records.run_folder import locked, open_run_folder, run_folder, tidy
@@ -86,6 +86,7 @@ class TestCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse without Lightning's warning that arguments were passed while the process has some, too."""
+        self.data_origin = origin_of_data(args)
         self.config = parser.parse_args(args)
 
     def before_instantiate_classes(self) -> None:
@@ -95,6 +96,7 @@ class TestCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer its logger; only now is the name of the benchmark known."""
+        self._find_data()
         given = self._get(self.config_init, "trainer")
         self.folder: Path | None = None
         self.started = getattr(self, "started", [])  # kept from trainer to trainer: only the first one starts any
@@ -173,6 +175,18 @@ class TestCLI(LightningCLI):
             return "Nothing is kept: no image was finished, or there is no logger."
         done = len(load_records(self.folder).of(run.ids).images)
         return f"{done} of {len(run.ids)} images are recorded in {self.folder}: the same command goes on from there."
+
+    def _find_data(self) -> None:
+        """Find the images before anything is written: a command without data leaves nothing behind."""
+        try:
+            self.datamodule.find()
+        except DataError as error:
+            error.hints = (
+                f"The benchmark is {self.datamodule.benchmark.name}, {self.data_origin}; --data NAME takes another.",
+                "docs/datasets.md says where each benchmark's files come from and how they lie; sclip test --config "
+                "demo.yaml needs none.",
+            )
+            raise
 
     def _open_folder(self) -> Path:
         """Open the run's folder, on the first process; what it holds is cleared once it is locked."""
