@@ -14,6 +14,7 @@ from sclip_lightning.data.reading.dataset import Sample, SegmentationDataset
 from sclip_lightning.engine.ranks import Ranks
 from sclip_lightning.engine.recording import Recording
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.records import ImageCounts
 from sclip_lightning.reports.results import Results
 
 __all__ = ["ImageOutput", "RunContext", "run_context"]
@@ -25,10 +26,12 @@ class ImageOutput(NamedTuple):
     Attributes:
         labels: [H, W] int64 class labels.
         probabilities: [C, H, W] float32 before thresholds, where a callback wants them; else None.
+        counts: What was counted of it; None outside of a test's steps.
     """
 
     labels: Tensor
     probabilities: Tensor | None
+    counts: ImageCounts | None = None
 
 
 @dataclass

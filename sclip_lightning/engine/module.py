@@ -121,7 +121,7 @@ class SegmentationModule(LightningModule):
                 continue
             seconds = time.perf_counter() - started
             self.context.recording.scored(sample["id"], counts, seconds, sample["fingerprint"])
-            outputs[sample["id"]] = output
+            outputs[sample["id"]] = output._replace(counts=counts)
         return outputs
 
     def segment(self, sample: Sample, probabilities: bool = False) -> ImageOutput:
