@@ -48,10 +48,17 @@ def test_results_are_there_before_pictures(options, capsys, monkeypatch):
         assert "mIoU" in capsys.readouterr().out
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sclip_lightning.engine.callbacks.ranked_panels.draw_panel", fail)
-    monkeypatch.setattr("sclip_lightning.engine.callbacks.tensorboard.draw_confusion", fail)
-    with pytest.raises(SystemExit):
-        main(options)
+    with monkeypatch.context() as patched:
+        for name in ("ranked_panels.draw_panel", "tensorboard.draw_confusion"):
+            patched.setattr(f"sclip_lightning.engine.callbacks.{name}", fail)
+        with pytest.raises(SystemExit):
+            main(options)
+    assert not Path("lightning_logs/VOC21/baseline/ranked_panels").exists()
+    main(options)  # what was interrupted is made good
+    assert len(list(Path("lightning_logs/VOC21/baseline/ranked_panels").iterdir())) == 4
+    capsys.readouterr()
+    main(options)  # and not once more
+    assert "Drawing" not in capsys.readouterr().out
 
 
 def test_a_run_that_goes_on_says_how_much_is_done_and_segments_again_what_it_must(options, capsys, monkeypatch):
