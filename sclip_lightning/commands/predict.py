@@ -13,7 +13,6 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 from tqdm import tqdm
 
 from sclip_lightning.commands.failures import explain, memory_advice
-from sclip_lightning.commands.parsing.benchmarks import published_benchmarks
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.parts import DEFAULTS
@@ -102,6 +101,8 @@ def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> V
     if not isinstance(classes, str) or "," in classes:
         return Vocabulary.parse(classes, background)
     if not Path(classes).expanduser().is_file():
+        from sclip_lightning.commands.parsing.benchmarks import published_benchmarks  # imports Lightning
+
         for benchmark in published_benchmarks():
             if classes.casefold() in (benchmark.name.casefold(), benchmark.class_file.casefold()):
                 vocabulary = Vocabulary.of(benchmark)

@@ -44,6 +44,7 @@ class RunContext:
         dataset: The images at hand, those of earlier sessions included.
         recording: The records of its images.
         ranks: Its processes.
+        parts: What the segmentor is made of, in words.
         segment: [H, W] int64 labels of a sample, computed once more as in the test; nothing is counted or recorded.
         probabilities_wanted: Whether callbacks are handed class probabilities, too; one may set it in ``setup``.
         lacking: Asked for those of some images that are not finished, although they have been scored, because a file
@@ -59,6 +60,7 @@ class RunContext:
     dataset: SegmentationDataset
     recording: Recording
     ranks: Ranks
+    parts: str
     segment: Callable[[Sample], Tensor]
     probabilities_wanted: bool = False
     lacking: list[Callable[[set[str]], set[str]]] = field(default_factory=list)

@@ -7,14 +7,14 @@ import torch
 from sclip_lightning.data import SegmentationDataModule
 from sclip_lightning.files import cache_folder
 from sclip_lightning.model.description import describe_segmentor
-from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.model.options import SegmentorOptions, parts_of
 from sclip_lightning.model.settings import Settings, resolve
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.towers import Clip, build_text_bank
 from sclip_lightning.vocabulary import Vocabulary
 from sclip_lightning.windows import Texts
 
-__all__ = ["describe_protocol", "embed_classes", "notes_on_weights", "settle"]
+__all__ = ["describe_protocol", "embed_classes", "name_parts", "notes_on_weights", "settle"]
 
 
 def settle(options: SegmentorOptions, data: SegmentationDataModule) -> Settings:
@@ -57,6 +57,15 @@ def describe_protocol(
         "weights_sha256": clip.fingerprint[:12],
         "precision": precision,
     }
+
+
+def name_parts(options: SegmentorOptions) -> str:
+    """The parts that are switched on, by name."""
+    attention = getattr(options.decoder, "attention", None)
+    named = [] if attention is None else [attention if isinstance(attention, str) else type(attention).__name__]
+    inside = parts_of(options.decoder).values()
+    names = [type(part).__name__ for part in (options.decoder, *inside, *options.parts[1:])]
+    return ", ".join(dict.fromkeys([names[0], *named, *names[1:]]))
 
 
 def notes_on_weights(options: SegmentorOptions) -> list[str]:

@@ -1,7 +1,6 @@
 """What a test says on the terminal: what it is about to do, how long that may take, and what it found."""
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -9,7 +8,6 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 
 from sclip_lightning.data.reading.dataset import Sample
 from sclip_lightning.engine.context import RunContext, run_context
-from sclip_lightning.model.options import SegmentorOptions, parts_of
 
 __all__ = ["Announcer", "in_words"]
 
@@ -30,7 +28,7 @@ class Announcer(Callback):
         context = run_context(pl_module)
         self._started: float | None = None
         if context.is_first:
-            print("\n".join(_opening(trainer, pl_module, context)), flush=True)  # noqa: T201  what a user waits for
+            print("\n".join(_opening(trainer, context)), flush=True)  # noqa: T201  what a user waits for
 
     def on_test_batch_end(
         self,
@@ -74,17 +72,15 @@ def in_words(seconds: float) -> str:
     return f"{max(seconds, 1):.0f} second{'s' * (seconds >= 1.5)}"
 
 
-def _opening(trainer: Trainer, module: LightningModule, context: RunContext) -> list[str]:
+def _opening(trainer: Trainer, context: RunContext) -> list[str]:
     """At most six lines: what is about to happen."""
     images, left = len(context.ids), _left(trainer, len(context.ids))
     done = f", {images - left} of them done before" if left < images else ""
-    options = getattr(module, "options", None)
-    parts = [f"Parts: {_parts(options)}"] if isinstance(options, SegmentorOptions) else []
     place = str(context.folder) if context.folder else "nowhere: there is no logger"
     return [
         f"{context.benchmark.name}: {images} image{'s' * (images > 1)}{done}, {len(context.benchmark.classes)} classes",
         f"Device: {context.ranks}, precision {trainer.precision}",
-        *parts,
+        f"Parts: {context.parts}",
         f"Results go to {place}",
     ]
 
@@ -92,17 +88,3 @@ def _opening(trainer: Trainer, module: LightningModule, context: RunContext) -> 
 def _left(trainer: Trainer, images: int) -> int:
     remaining = getattr(getattr(trainer, "datamodule", None), "remaining", None)
     return images if remaining is None else len(remaining)
-
-
-def _parts(options: SegmentorOptions) -> str:
-    """The parts that are switched on, by name."""
-    attention = getattr(options.decoder, "attention", None)
-    names: Mapping[str, None] = dict.fromkeys(
-        [
-            type(options.decoder).__name__,
-            *([] if attention is None else [attention if isinstance(attention, str) else type(attention).__name__]),
-            *(type(part).__name__ for part in parts_of(options.decoder).values()),
-            *(type(part).__name__ for part in options.parts[1:]),
-        ]
-    )
-    return ", ".join(names)
