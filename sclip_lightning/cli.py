@@ -73,5 +73,6 @@ def _run(name: str, arguments: Sequence[str]) -> None:
 
 
 def _fail(error: SclipError) -> NoReturn:
-    sys.stderr.write("\n".join([f"\nerror: {message_of(error)}", *error.hints, ""]))
+    what = "" if isinstance(error, StoppedError) else "error: "  # to be stopped is no error
+    sys.stderr.write("\n".join([f"\n{what}{message_of(error)}", *error.hints, ""]))
     sys.exit(error.exit_code)

@@ -164,6 +164,9 @@ class TestCLI(LightningCLI):
                 # The first process says why. Its children must end with 0 then: seeing another code, Lightning kills
                 # the first process in the middle of its image.
                 sys.exit(1 if stop.orphaned else 0)
+            if stop.told_by(error):
+                stop.end_children()
+                raise StoppedError(f"The run was told to stop (SIGTERM). {self._progress()}") from error
             if isinstance(error, StoppedError):
                 stop.wait_for_children()
                 raise StoppedError(f"Stopped at your request. {self._progress()}") from error
