@@ -94,7 +94,11 @@ class SegmentationModule(LightningModule):
         self.segmentor = build_segmentor(self.networks, self.texts, self.settings).to(self.device)
         self.evaluation = Evaluation(data.benchmark).to(counting_device(self.device))
         protocol = wiring.describe_protocol(clip, self.segmentor, options, data, str(self.trainer.precision))
-        notes = [*notes_on(data.benchmark), *self.settings.notes, *wiring.notes_on_weights(options)]
+        notes = [
+            *notes_on(data.benchmark),
+            *self.settings.notes,
+            *wiring.notes_on_weights(options, data.benchmark.name),
+        ]
         begin_session(self.context, data, self.evaluation.boundary_names, protocol, notes)
         self._started = time.perf_counter()
         self.stop.begin_images()

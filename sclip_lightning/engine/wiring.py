@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from sclip_lightning.data import SegmentationDataModule
-from sclip_lightning.files import cache_folder
+from sclip_lightning.files import DEMO, cache_folder
 from sclip_lightning.model.description import describe_segmentor
 from sclip_lightning.model.options import SegmentorOptions, parts_of
 from sclip_lightning.model.settings import Settings, resolve
@@ -68,8 +68,13 @@ def name_parts(options: SegmentorOptions) -> str:
     return ", ".join(dict.fromkeys([names[0], *named, *names[1:]]))
 
 
-def notes_on_weights(options: SegmentorOptions) -> list[str]:
-    """What a reader must know of the weights before quoting a score."""
+def notes_on_weights(options: SegmentorOptions, benchmark: str) -> list[str]:
+    """What a reader must know of the weights before quoting a score on a benchmark of that name."""
     if options.weights is None:
         return ["The weights are random: the scores say that everything runs, and nothing else."]
+    if DEMO in (options.weights, options.architecture) and benchmark.casefold() != DEMO:
+        return [
+            "The weights are the demo's, which have seen drawn scenes only: scores on photographs mean nothing. Leave "
+            "--model.weights out, or name others, for a CLIP that has seen photographs."
+        ]
     return []
