@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from sclip_lightning import __version__
+from sclip_lightning.commands.help import ALL_HELP, SHORT_HELP
 from sclip_lightning.errors import SclipError, StoppedError, message_of
 
 __all__ = ["main"]
@@ -31,7 +32,8 @@ Training-free open-vocabulary segmentation: evaluate it, or use it.
 commands:
 {_LIST}
 
-sclip COMMAND --help lists a command's options; sclip --version prints the version.
+sclip COMMAND --help says what a command takes, sclip COMMAND --help.all lists every option; sclip --version prints the
+version.
 """
 
 
@@ -45,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.write(_USAGE)
     elif command == "--version":
         sys.stdout.write(f"sclip_lightning {__version__}\n")
+    elif command in _COMMANDS and command in SHORT_HELP and {"-h", "--help"} & {*rest}:
+        sys.stdout.write(SHORT_HELP[command])
+        sys.exit(0)
     elif command in _COMMANDS:
+        rest = ["--help" if argument in ALL_HELP else argument for argument in rest]
         _run(command.replace("-", "_"), rest)
     else:
         sys.stderr.write(f"{_USAGE}\nerror: there is no command {command!r}\n")
@@ -67,5 +73,6 @@ def _run(name: str, arguments: Sequence[str]) -> None:
 
 
 def _fail(error: SclipError) -> NoReturn:
-    sys.stderr.write(f"\nerror: {message_of(error)}\n")
+    what = "" if isinstance(error, StoppedError) else "error: "  # to be stopped is no error
+    sys.stderr.write("\n".join([f"\n{what}{message_of(error)}", *error.hints, ""]))
     sys.exit(error.exit_code)

@@ -4,7 +4,16 @@ Every one of them is a single paragraph that names the file or option, what was 
 do. The command line prints the paragraph and exits with 1; no traceback is needed to act on it.
 """
 
-__all__ = ["CheckpointError", "ConfigError", "DataError", "RunError", "SclipError", "StoppedError", "message_of"]
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "RunError",
+    "SclipError",
+    "StoppedError",
+    "UsageError",
+    "message_of",
+]
 
 
 class SclipError(Exception):
@@ -12,13 +21,21 @@ class SclipError(Exception):
 
     Attributes:
         exit_code: What the command line ends with.
+        hints: Lines that the command line prints below the paragraph: what else there is to do.
     """
 
     exit_code = 1
+    hints: tuple[str, ...] = ()
 
 
 class ConfigError(SclipError):
     """An option, a config file or an output folder cannot be used as given."""
+
+
+class UsageError(ConfigError):
+    """The arguments of a command cannot be understood."""
+
+    exit_code = 2
 
 
 class DataError(SclipError):

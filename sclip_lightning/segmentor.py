@@ -31,6 +31,9 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 #: Segmentors that are kept ready, one per list of classes; each holds little more than its text embeddings.
 VOCABULARIES = 16
 
+#: Names whose embeddings have a larger cosine than this are one name to the network.
+SAME = 0.9999
+
 
 class Segmentor:
     """Segments images into classes named in words, with the same arithmetic as ``sclip test``.
@@ -157,6 +160,14 @@ class Segmentor:
     def settings(self, vocabulary: Vocabulary) -> Settings:
         """All numbers that count for these classes."""
         return self._fitted(vocabulary)[1]
+
+    def alike(self, vocabulary: Vocabulary) -> list[tuple[str, str]]:
+        """Pairs of names of different classes whose embeddings are nearly equal: which one wins is rounding noise."""
+        model = self._fitted(vocabulary)[0]
+        words = [word for synonyms in vocabulary.synonyms for word in synonyms]
+        near = (model.queries @ model.queries.T > SAME).triu(1)
+        near &= model.query_classes[:, None] != model.query_classes
+        return [(words[a], words[b]) for a, b in near.nonzero().tolist()]
 
     def _fit(self, vocabulary: Vocabulary) -> tuple[SlidingWindowSegmentor, Settings]:
         check_options(self.options, vocabulary)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 
 from sclip_lightning.commands.test import TestCLI, is_first, run_cli
+from sclip_lightning.engine.callbacks import ResultWriter, TensorBoardReport
 from sclip_lightning.engine.environment import reset_peak_memory
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.errors import RunError
@@ -35,6 +36,11 @@ class AblationCLI(TestCLI):
 
     rows: list[Row]
     row: Row
+
+    @staticmethod
+    def reporting() -> list[Callback]:
+        """Each row writes its results; what is printed is the table of all."""
+        return [ResultWriter(), TensorBoardReport()]
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer for the current row; before the first, the rows are made."""

@@ -7,7 +7,7 @@ from typing import Any
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
 from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
-from sclip_lightning.commands.parsing.configs import expand_method, resolve_arguments, section_names
+from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments, section_names
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.data.reading.benchmark import Benchmark
 from sclip_lightning.data.reading.inspection import Inspection, inspect_samples
@@ -29,7 +29,7 @@ def run_check_data(arguments: Sequence[str]) -> None:
         prog="sclip check-data",
         description="Check a data set's files before anything is computed: reads every image and mask of the split, "
         "counts labels, lists all problems. Needs neither a GPU nor weights. Exits with 1 where something is wrong.",
-        epilog=ALLOW_HELP,
+        epilog=f"{METHOD_HELP} {ALLOW_HELP}",
     )
     parser.add_argument("-c", "--config", action=ActionConfigFile, help="A configuration with a data section.")
     parser.add_subclass_arguments(SegmentationDataModule, "data", required=True)

@@ -13,15 +13,14 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 from tqdm import tqdm
 
 from sclip_lightning.commands.failures import explain
-from sclip_lightning.commands.parsing.benchmarks import published_benchmarks
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.data.reading.benchmark import read_class_file
-from sclip_lightning.data.reading.images import ImageFile, check_images, find_images
+from sclip_lightning.data.reading.images import ImageFile, check_images, find_images, unread_images
 from sclip_lightning.engine.environment import describe_environment
 from sclip_lightning.errors import ConfigError, DataError, RunError, SclipError, message_of
-from sclip_lightning.files import replacing, write_text
+from sclip_lightning.files import DEMO, replacing, write_text
 from sclip_lightning.model.description import describe_segmentor
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
@@ -56,8 +55,17 @@ def run_predict(arguments: Sequence[str]) -> None:
     chosen: SegmentorOptions = parser.instantiate_classes(options).model
     # Whatever can be found wrong before the weights are loaded.
     files = find_images(options.images, options.recursive)
+    if others := unread_images(options.images, options.recursive):
+        sys.stderr.write(
+            f"Note: {len(others)} HEIC {'files are' if others[1:] else 'file is'} passed over, since Pillow does not "
+            f"read them: {', '.join(map(str, others[:3]))}{', ...' if others[3:] else ''}. Convert them to JPEG.\n"
+        )
     if options.on_error == "stop":
-        check_images(files)
+        try:
+            check_images(files)
+        except DataError as error:
+            msg = f"{error} To skip such images: --on_error skip."
+            raise DataError(msg) from error
     vocabulary = find_vocabulary(options.classes, options.background)
     check_options(chosen, vocabulary)
     resolve(chosen, vocabulary, options.short_side)
@@ -66,6 +74,12 @@ def run_predict(arguments: Sequence[str]) -> None:
     check_place(*place)
     segmentor = Segmentor(chosen, short_side=options.short_side, device=options.device, precision=options.precision)
     segmentor.sliding_window(vocabulary)
+    if alike := segmentor.alike(vocabulary):
+        pairs = "; ".join(f"{a} and {b}" for a, b in alike[:3])
+        sys.stderr.write(
+            f"Note: these names are the same to this CLIP, and which of two classes a pixel gets is chance: {pairs}"
+            f"{'; ...' if alike[3:] else ''}. Use other words.\n"
+        )
 
     try:
         output = new_run_folder(*place)
@@ -80,11 +94,22 @@ def run_predict(arguments: Sequence[str]) -> None:
         message = explain(error, chosen)
         msg = f"{message} What was done before lies in {output}; its shares.csv names every image that is done."
         raise RunError(msg) from error
+    if skipped:
+        write_text(output / "settings.json", _describe(segmentor, vocabulary, skipped))
     for problem in skipped:
         sys.stderr.write(f"Skipped: {problem}\n")
     if chosen.weights is None:
         sys.stderr.write("Note: the weights are random; the labels mean nothing.\n")
-    print(f"\n{table.summary()}\n\nWritten to {output}")  # noqa: T201  what the command is for
+    if DEMO in (chosen.weights, chosen.architecture):
+        sys.stderr.write(
+            "Note: the weights are the demo's, which have seen drawn scenes only; on photographs the labels mean "
+            "nothing. Leave --model.weights and --model.architecture out for a CLIP that has seen photographs.\n"
+        )
+    left_out = f", {len(skipped)} of {len(files)} images skipped" if skipped else ""
+    print(f"\n{table.summary()}{left_out}\n\nWritten to {output}")  # noqa: T201  what the command is for
+    if skipped:
+        msg = f"{len(skipped)} of {len(files)} images were skipped, named above; the others are done."
+        raise DataError(msg)
 
 
 def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> Vocabulary:
@@ -102,6 +127,8 @@ def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> V
     if not isinstance(classes, str) or "," in classes:
         return Vocabulary.parse(classes, background)
     if not Path(classes).expanduser().is_file():
+        from sclip_lightning.commands.parsing.benchmarks import published_benchmarks  # imports Lightning
+
         for benchmark in published_benchmarks():
             if classes.casefold() in (benchmark.name.casefold(), benchmark.class_file.casefold()):
                 vocabulary = Vocabulary.of(benchmark)
@@ -243,8 +270,8 @@ def _class_table(vocabulary: Vocabulary) -> str:
     return text.getvalue()
 
 
-def _describe(segmentor: Segmentor, vocabulary: Vocabulary) -> str:
-    """Everything that the labels depend on, besides images and classes."""
+def _describe(segmentor: Segmentor, vocabulary: Vocabulary, skipped: Sequence[str] = ()) -> str:
+    """Everything that the labels depend on, besides images and classes; and why images have none."""
     numbers = segmentor.settings(vocabulary)
     settings = {
         "short_side": numbers.protocol.short_side,
@@ -256,5 +283,6 @@ def _describe(segmentor: Segmentor, vocabulary: Vocabulary) -> str:
         "weights_sha256": segmentor.clip.fingerprint[:12],
         "precision": segmentor.precision,
         "environment": describe_environment(segmentor.device),
+        "skipped": list(skipped),
     }
     return json.dumps(settings, indent=2) + "\n"

@@ -28,7 +28,7 @@ def run_report(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     rows: list[dict[str, Any]] = []
     found = {}
-    for name in options.runs:
+    for name in _with_runs(options.runs):
         folder = Path(name).expanduser()
         found[name] = results = read_results(folder)
         own = {"run": name} if options.per == "run" or len(options.runs) > 1 else {}
@@ -44,6 +44,19 @@ def run_report(arguments: Sequence[str]) -> None:
     if options.format in ("table", "markdown"):
         remarks = _differences(found) + [f"{name}: {note}" for name, results in found.items() for note in results.notes]
         sys.stdout.write("".join(f"\n{remark}\n" for remark in dict.fromkeys(remarks)))
+
+
+def _with_runs(names: Sequence[str]) -> list[str]:
+    """Those of several paths that hold a run, with a note on the others: ``*/*`` finds other folders, too."""
+    without = [name for name in names if (path := Path(name).expanduser()).exists() and not _holds_run(path)]
+    if len(without) == len(names) or not without:
+        return list(names)  # where none does, the first says why
+    sys.stderr.write(f"Note: passed over, since there is no run in {', '.join(without)}.\n")
+    return [name for name in names if name not in without]
+
+
+def _holds_run(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (RUN, RESULTS))
 
 
 def read_run(folder: Path) -> Run:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
@@ -20,10 +20,11 @@ from lightning.pytorch.utilities import rank_zero_only
 from sclip_lightning import __version__
 from sclip_lightning.commands.failures import explain
 from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
-from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
+from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, origin_of_data, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.engine.callbacks import (
+    Announcer,
     ConfigWriter,
     PredictionWriter,
     RankedPanels,
@@ -31,11 +32,11 @@ from sclip_lightning.engine.callbacks import (
     SamplePanels,
     TensorBoardReport,
 )
-from sclip_lightning.engine.context import RunContext
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.engine.module import SegmentationModule
-from sclip_lightning.errors import ConfigError, RunError, SclipError, StoppedError
+from sclip_lightning.errors import ConfigError, DataError, RunError, SclipError, StoppedError
 from sclip_lightning.records import load_records
+from sclip_lightning.records.artefacts import PANELS, RANKED_PANELS
 from sclip_lightning.records.run import Run
 from sclip_lightning.records.run_folder import locked, open_run_folder, run_folder, tidy
 
@@ -53,6 +54,11 @@ class _Parser(GuardedParser, LightningArgumentParser):
 
 class TestCLI(LightningCLI):
     """LightningCLI with the ``test`` subcommand alone and a run folder of its own."""
+
+    @staticmethod
+    def reporting() -> list[Callback]:
+        """What reports on the run, in this order."""
+        return [ResultWriter(), Announcer(), TensorBoardReport()]
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -86,6 +92,7 @@ class TestCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse without Lightning's warning that arguments were passed while the process has some, too."""
+        self.data_origin = origin_of_data(args)
         self.config = parser.parse_args(args)
 
     def before_instantiate_classes(self) -> None:
@@ -95,6 +102,7 @@ class TestCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer its logger; only now is the name of the benchmark known."""
+        self._find_data()
         given = self._get(self.config_init, "trainer")
         self.folder: Path | None = None
         self.started = getattr(self, "started", [])  # kept from trainer to trainer: only the first one starts any
@@ -117,18 +125,21 @@ class TestCLI(LightningCLI):
                 "sclip test --help has what there is."
             )
             raise ConfigError(msg) from error
+        # Lightning puts the callbacks that have options first; results come before whatever draws.
+        trainer.callbacks.sort(key=lambda callback: not isinstance(callback, ResultWriter | Announcer))  # type: ignore[attr-defined]
         if isinstance(trainer.strategy, DDPStrategy) and isinstance(given.get("strategy"), str):
             trainer.strategy._timeout = TIMEOUT
         return trainer
 
     def test(self, **kwargs: Any) -> None:
-        """Run the test and print a table that, unlike Lightning's own, names the protocol."""
+        """Run the test, in which the table is printed, and say how to look at what it left."""
         self.evaluate(**kwargs)
-        if is_first():
-            context: RunContext = self.model.context
-            assert context.results is not None  # the test has ended
-            written = f"\n\nWritten to {context.folder}" if context.folder else ""
-            print(f"\n{context.results.table()}{written}")  # noqa: T201  the table is what the command is for
+        folder = self.model.context.folder
+        if is_first() and folder is not None:
+            pictures = [str(folder / name) for name in (PANELS, RANKED_PANELS) if (folder / name).is_dir()]
+            seen = f"Pictures are in {' and '.join(pictures)}. " if pictures else ""
+            place = folder.parent.parent
+            print(f"{seen}To look at all runs: tensorboard --logdir {place}")  # noqa: T201  what the command is for
 
     def evaluate(self, **kwargs: Any) -> None:
         """Run the test; whatever ends it early ends all processes and says what there is to go on with."""
@@ -153,6 +164,9 @@ class TestCLI(LightningCLI):
                 # The first process says why. Its children must end with 0 then: seeing another code, Lightning kills
                 # the first process in the middle of its image.
                 sys.exit(1 if stop.orphaned else 0)
+            if stop.told_by(error):
+                stop.end_children()
+                raise StoppedError(f"The run was told to stop (SIGTERM). {self._progress()}") from error
             if isinstance(error, StoppedError):
                 stop.wait_for_children()
                 raise StoppedError(f"Stopped at your request. {self._progress()}") from error
@@ -173,6 +187,18 @@ class TestCLI(LightningCLI):
             return "Nothing is kept: no image was finished, or there is no logger."
         done = len(load_records(self.folder).of(run.ids).images)
         return f"{done} of {len(run.ids)} images are recorded in {self.folder}: the same command goes on from there."
+
+    def _find_data(self) -> None:
+        """Find the images before anything is written: a command without data leaves nothing behind."""
+        try:
+            self.datamodule.find()
+        except DataError as error:
+            error.hints = (
+                f"The benchmark is {self.datamodule.benchmark.name}, {self.data_origin}; --data NAME takes another.",
+                "docs/datasets.md says where each benchmark's files come from and how they lie; sclip test --config "
+                "demo.yaml needs none.",
+            )
+            raise
 
     def _open_folder(self) -> Path:
         """Open the run's folder, on the first process; what it holds is cleared once it is locked."""
@@ -226,7 +252,7 @@ def run_cli(cli: type[TestCLI], arguments: Sequence[str]) -> None:
         subclass_mode_data=True,
         save_config_callback=ConfigWriter,
         trainer_defaults={
-            "callbacks": [TensorBoardReport(), ResultWriter()],
+            "callbacks": cli.reporting(),
             "enable_checkpointing": False,
             "enable_model_summary": False,
         },

@@ -45,7 +45,8 @@ class LastBlock(WindowDecoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sfr and not attention_of(self.attention).has_logits:
+        has_logits = attention_of(self.attention).has_logits  # an unknown name is refused here
+        if self.sfr and not has_logits:
             msg = (
                 f"Semantic feedback changes attention logits, and {self.attention} has none: it takes each patch's "
                 "value alone. Set --model.decoder.sfr to false or choose another --model.decoder.attention."

@@ -14,6 +14,7 @@ from sclip_lightning.data.reading.dataset import Sample, SegmentationDataset
 from sclip_lightning.engine.ranks import Ranks
 from sclip_lightning.engine.recording import Recording
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.records import ImageCounts
 from sclip_lightning.reports.results import Results
 
 __all__ = ["ImageOutput", "RunContext", "run_context"]
@@ -25,10 +26,12 @@ class ImageOutput(NamedTuple):
     Attributes:
         labels: [H, W] int64 class labels.
         probabilities: [C, H, W] float32 before thresholds, where a callback wants them; else None.
+        counts: What was counted of it; None outside of a test's steps.
     """
 
     labels: Tensor
     probabilities: Tensor | None
+    counts: ImageCounts | None = None
 
 
 @dataclass
@@ -41,6 +44,7 @@ class RunContext:
         dataset: The images at hand, those of earlier sessions included.
         recording: The records of its images.
         ranks: Its processes.
+        parts: What the segmentor is made of, in words.
         segment: [H, W] int64 labels of a sample, computed once more as in the test; nothing is counted or recorded.
         probabilities_wanted: Whether callbacks are handed class probabilities, too; one may set it in ``setup``.
         lacking: Asked for those of some images that are not finished, although they have been scored, because a file
@@ -56,6 +60,7 @@ class RunContext:
     dataset: SegmentationDataset
     recording: Recording
     ranks: Ranks
+    parts: str
     segment: Callable[[Sample], Tensor]
     probabilities_wanted: bool = False
     lacking: list[Callable[[set[str]], set[str]]] = field(default_factory=list)

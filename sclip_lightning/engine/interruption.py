@@ -75,6 +75,14 @@ class StopRequest:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def told_by(self, error: BaseException) -> bool:
+        """Whether an error is how a request to stop looks that reached the whole group of processes.
+
+        ``timeout`` and ``scancel`` send one: the processes that read images end at once, and then this one misses them.
+        """
+        lost_reader = isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")
+        return lost_reader and (self._asked or "signal: Terminated" in str(error))
+
     def watch(self, heartbeat: Heartbeat) -> None:
         """From now on notice when another process of the run is gone, whoever started it."""
         self._heartbeat = heartbeat

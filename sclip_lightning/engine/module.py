@@ -53,7 +53,7 @@ class SegmentationModule(LightningModule):
         """The run under way or, after a test, the last one. Callbacks get it by ``run_context``."""
         # Made on demand: the callbacks' setup comes before the module's, and before that no hook runs on all ranks.
         if self._context is None:
-            self._context = open_run(self.trainer, self.datamodule, self.segment_again)
+            self._context = open_run(self.trainer, self.datamodule, wiring.name_parts(self.options), self.segment_again)
         return self._context
 
     @property
@@ -114,7 +114,7 @@ class SegmentationModule(LightningModule):
                 self.context.recording.skipped(sample["id"], str(error))
                 continue
             self.context.recording.scored(sample["id"], counts, time.perf_counter() - started, sample["fingerprint"])
-            outputs[sample["id"]] = output
+            outputs[sample["id"]] = output._replace(counts=counts)
         return outputs
 
     def segment(self, sample: Sample, probabilities: bool = False) -> ImageOutput:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sclip_lightning.errors import RunError
 from sclip_lightning.records import ImageCounts, ImageRecord, Records, RecordWriter, load_records
-from sclip_lightning.records.artefacts import RECORDS, RESULTS, RUN
+from sclip_lightning.records.artefacts import RECORDS, REPORTED, RESULTS, RUN
 from sclip_lightning.records.run import Run
 
 __all__ = ["Recording"]
@@ -67,6 +67,7 @@ class Recording:
         if complete and earlier is not None and (self.folder / RESULTS).is_file():
             self.run = earlier
         else:
+            (self.folder / RECORDS / REPORTED).unlink(missing_ok=True)
             (self.folder / RESULTS).unlink(missing_ok=True)  # what is there is not all there is to report
             self.run.save(self.folder)
         return len(self.run.sessions) - 1
@@ -84,6 +85,15 @@ class Recording:
     def skipped(self, id_: str, reason: str) -> None:
         """Record that an image could not be scored, and why."""
         self._writer.add(ImageRecord(id_, time=time.time(), skipped=reason))
+
+    @property
+    def reported(self) -> bool:
+        """Whether everything has been made of the results; what was interrupted while it drew has only written them."""
+        return (self.folder / RECORDS / REPORTED).is_file()
+
+    def mark_reported(self) -> None:
+        """Say so."""
+        (self.folder / RECORDS / REPORTED).touch()
 
     def arrive(self) -> None:
         """Say that this process has nothing to add."""

@@ -57,7 +57,7 @@ def _results(
     assert run is not None  # the first rank has begun it
     reported = None if anything_done else Results.load(recording.folder)
     if reported is not None:
-        return reported, True
+        return reported, recording.reported
     if len(run.sessions) > 1:
         performance |= {"sessions": len(run.sessions), "images in the last session": images}
     return results_of(run, recording.all_records(), performance), False

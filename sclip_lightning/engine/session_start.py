@@ -53,12 +53,15 @@ def check_trainer(trainer: Trainer) -> None:
         raise ConfigError(msg)
 
 
-def open_run(trainer: Trainer, data: SegmentationDataModule, segment: Callable[[Sample], Tensor]) -> RunContext:
+def open_run(
+    trainer: Trainer, data: SegmentationDataModule, parts: str, segment: Callable[[Sample], Tensor]
+) -> RunContext:
     """Find the run's place: the logger's folder, without a logger a temporary one. A collective.
 
     Args:
         trainer: Set up, before the first image.
         data: Set up as well.
+        parts: What the segmentor is made of, in words.
         segment: Labels of a sample, for callbacks.
 
     Raises:
@@ -71,7 +74,7 @@ def open_run(trainer: Trainer, data: SegmentationDataModule, segment: Callable[[
     temporary = TemporaryDirectory(prefix="sclip-") if folder is None and ranks.is_first else None
     place = folder or Path(ranks.on_first(lambda: temporary.name if temporary else ""))
     recording = Recording(place, ranks.rank)
-    return RunContext(folder, data.benchmark, data.dataset, recording, ranks, segment, temporary=temporary)
+    return RunContext(folder, data.benchmark, data.dataset, recording, ranks, parts, segment, temporary=temporary)
 
 
 def begin_heartbeat(context: RunContext, failure: Callable[[], str | None]) -> Heartbeat:

@@ -9,17 +9,26 @@ from lightning.pytorch import Trainer
 from sclip_lightning.data import SegmentationDataModule
 from sclip_lightning.engine import evaluation
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.files import cache_folder
+from sclip_lightning.files import DEMO, cache_folder
 from sclip_lightning.model import memory
 from sclip_lightning.model.description import describe_segmentor
-from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.model.options import SegmentorOptions, parts_of
 from sclip_lightning.model.settings import Settings, resolve
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.towers import Clip, build_text_bank
 from sclip_lightning.vocabulary import Vocabulary
 from sclip_lightning.windows import Texts
 
-__all__ = ["datamodule_of", "describe_protocol", "embed_classes", "memory_for", "notes_on", "settle"]
+__all__ = [
+    "datamodule_of",
+    "describe_protocol",
+    "embed_classes",
+    "memory_for",
+    "name_parts",
+    "notes_on",
+    "notes_on_weights",
+    "settle",
+]
 
 
 def datamodule_of(trainer: Trainer) -> SegmentationDataModule:
@@ -76,12 +85,30 @@ def describe_protocol(
     }
 
 
+def name_parts(options: SegmentorOptions) -> str:
+    """The parts that are switched on, by name."""
+    attention = getattr(options.decoder, "attention", None)
+    named = [] if attention is None else [attention if isinstance(attention, str) else type(attention).__name__]
+    inside = parts_of(options.decoder).values()
+    names = [type(part).__name__ for part in (options.decoder, *inside, *options.parts[1:])]
+    return ", ".join(dict.fromkeys([names[0], *named, *names[1:]]))
+
+
 def notes_on(options: SegmentorOptions, settings: Settings, data: SegmentationDataModule) -> list[str]:
     """What a reader must know of benchmark, settings and weights before quoting a score."""
-    notes = [*evaluation.notes_on(data.benchmark), *settings.notes]
+    return [*evaluation.notes_on(data.benchmark), *settings.notes, *notes_on_weights(options, data.benchmark.name)]
+
+
+def notes_on_weights(options: SegmentorOptions, benchmark: str) -> list[str]:
+    """What a reader must know of the weights before quoting a score on a benchmark of that name."""
     if options.weights is None:
-        notes.append("The weights are random: the scores say that everything runs, and nothing else.")
-    return notes
+        return ["The weights are random: the scores say that everything runs, and nothing else."]
+    if DEMO in (options.weights, options.architecture) and benchmark.casefold() != DEMO:
+        return [
+            "The weights are the demo's, which have seen drawn scenes only: scores on photographs mean nothing. Leave "
+            "--model.weights out, or name others, for a CLIP that has seen photographs."
+        ]
+    return []
 
 
 def memory_for(

@@ -17,6 +17,7 @@ __all__ = [
     "PROBABILITIES",
     "RANKED_PANELS",
     "RECORDS",
+    "REPORTED",
     "RESULTS",
     "RUN",
     "image_file",
@@ -36,6 +37,8 @@ HPARAMS, EVENTS = "hparams.yaml", "events.out.tfevents.*"
 RECORDS = "records"
 #: In that folder. It is never deleted: whoever waits for it would wait for a file that is not there any more.
 LOCK = ".lock"
+#: In that folder: pictures and TensorBoard's pages have been made of the results, too.
+REPORTED = ".reported"
 #: Folders with a file for some or all images.
 PANELS, RANKED_PANELS = "panels", "ranked_panels"
 LABELS, OVERLAYS, PROBABILITIES = "labels", "overlays", "probabilities"

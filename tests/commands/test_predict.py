@@ -229,7 +229,7 @@ def test_arguments_that_cannot_work(fails, no_weights, arguments, message):
 
 def test_arguments_that_do_not_exist(fails, no_weights):
     assert "--clases" in fails("--classes", CLASSES, "--clases=cat", code=2)
-    assert "CLASSES" in fails(code=2)
+    assert "--classes must be given" in fails(code=2)
     Path("mine.yaml").write_text("clases: [cat]\n")
     assert "clases" in fails("--config", "mine.yaml", "--classes", CLASSES, code=2)
     Path("broken.yaml").write_text("classes: [cat\n")
@@ -246,9 +246,17 @@ def test_a_file_that_is_no_image(fails, predict, photos, monkeypatch, capsys):
     (photos / "a.jpg").write_text("text")
     with monkeypatch.context() as patch:
         patch.setattr("sclip_lightning.segmentor.load_clip", lambda *_: pytest.fail("loaded weights"))
-        assert "a.jpg cannot be read" in fails("--classes", CLASSES)
-    predict("--classes", CLASSES, "--on_error", "skip")
-    assert "a.jpg" in capsys.readouterr().err
+        error = fails("--classes", CLASSES)
+        assert "a.jpg cannot be read" in error
+        assert "--on_error skip" in error
+    with pytest.raises(SystemExit) as ending:  # not everything was done, and scripts must see it
+        predict("--classes", CLASSES, "--on_error", "skip")
+    assert ending.value.code == 1
+    printed = capsys.readouterr()
+    assert "a.jpg" in printed.err
+    assert "2 images, " in printed.out
+    assert "1 of 3 images skipped" in printed.out
+    assert "a.jpg" in json.loads(Path("predictions/settings.json").read_text())["skipped"][0]
     assert [row["name"] for row in rows("predictions/shares.csv")] == ["one", "two"]
 
 

@@ -174,7 +174,8 @@ def test_an_image_too_large_for_the_memory_is_skipped(predict, before_each, caps
             raise MemoryError("Unable to allocate 64 GiB")
 
     before_each(exhaust)
-    predict("--on_error=skip")
+    with pytest.raises(SystemExit):
+        predict("--on_error=skip")
     assert done() == ["0", "2"]
     assert "1.png: The machine has no memory left (Unable to allocate 64 GiB)" in capsys.readouterr().err
 

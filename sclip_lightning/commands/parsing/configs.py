@@ -1,9 +1,10 @@
 """Finding configurations: the user's, those shipped, and those of methods. Imports neither torch nor Lightning."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -11,7 +12,15 @@ from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import write_text
 from sclip_lightning.model.facts import load_method, method_names, model_section
 
-__all__ = ["METHOD_HELP", "expand_method", "find_config", "resolve_arguments", "section_names", "shipped_configs"]
+__all__ = [
+    "METHOD_HELP",
+    "expand_method",
+    "find_config",
+    "origin_of_data",
+    "resolve_arguments",
+    "section_names",
+    "shipped_configs",
+]
 
 #: What the help of a command that takes a method says about it.
 METHOD_HELP = (
@@ -104,16 +113,36 @@ def expand_method(arguments: Sequence[str]) -> list[str]:
 def section_names(arguments: Sequence[str]) -> list[str]:
     """Names of the sections in all configurations that the (resolved) arguments name, each once."""
     names: dict[str, None] = {}
+    for _, content in _contents(arguments):
+        names |= dict.fromkeys(content)
+    return list(names)
+
+
+def origin_of_data(arguments: Sequence[str]) -> str:
+    """What named the benchmark that ``sclip test`` with these (resolved) arguments takes, in words."""
+    if any(argument.partition("=")[0] in ("--data", "--data.class_path") for argument in arguments):
+        return "as --data says"
+    origin = "the default where neither --data nor a configuration names one"
+    for path, content in _contents(arguments):
+        data = content.get("data")
+        if isinstance(data, str) or (isinstance(data, dict) and "class_path" in data):
+            origin = f"as the configuration {path} says"
+    return origin
+
+
+def _contents(arguments: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Path and content of all configurations that the (resolved) arguments name."""
     for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        key, equals, path = option.partition("=")
+        key, equals, value = option.partition("=")
         if key not in ("--config", "-c"):
             continue
+        path = value if equals else following
         try:
-            content = yaml.safe_load(Path(path if equals else following).read_text(encoding="utf-8"))
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             continue  # for the parser to complain about
-        names |= dict.fromkeys(content if isinstance(content, dict) else ())
-    return list(names)
+        if isinstance(content, dict):
+            yield path, content
 
 
 def resolve_arguments(arguments: Sequence[str]) -> list[str]:

@@ -8,11 +8,12 @@ lies in a module of this package, of Lightning, or one that ``--allow_modules`` 
 import os
 import re
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
-from sclip_lightning.errors import ConfigError
+from sclip_lightning.commands.parsing.mistakes import describe_mistake
+from sclip_lightning.errors import ConfigError, UsageError
 
 __all__ = ["ALLOW_HELP", "ALLOW_VARIABLE", "GuardedParser", "allow_imports"]
 
@@ -64,13 +65,18 @@ def allow_imports(arguments: Sequence[str]) -> list[str]:
 
 
 class GuardedParser(ArgumentParser):
-    """A parser that says what to do about a class which no configuration may name."""
+    """A parser that says in a sentence what is wrong, also about a class which no configuration may name."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """No option may be cut short: ``--overwrit`` would delete a run."""
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """End with what is wrong.
 
         Raises:
             ConfigError: It is a class that may not be imported.
+            UsageError: It is anything else, unless another parser is to hear of it.
         """
         if denied := _DENIED.search(message):
             path = denied[1]
@@ -80,6 +86,8 @@ class GuardedParser(ArgumentParser):
                 f"${ALLOW_VARIABLE}); otherwise take it out of the configuration."
             )
             raise ConfigError(msg) from ex
+        if self.exit_on_error:
+            raise UsageError(describe_mistake(self, message)) from ex
         super().error(message, ex)
 
 

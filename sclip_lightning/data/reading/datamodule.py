@@ -92,6 +92,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         self.kept: dict[int, Sample] | None = None
         self.benchmark = self.describe(classes)
         self._protocol = self.benchmark.protocol
+        self._found: Listing | None = None
 
     def use(self, protocol: Protocol) -> None:
         """Take from a protocol what the arguments leave open: the short side of images, and the class file.
@@ -156,6 +157,17 @@ class SegmentationDataModule(LightningDataModule, ABC):
             raise DataError(msg)
         return self.find_files(root)
 
+    def find(self) -> None:
+        """Find the split before anything else is done; the next ``setup`` need not look for it again.
+
+        Raises:
+            DataError: The root is not given, or folders, lists or files are missing in it.
+        """
+        listing = self.listing()
+        if problems := listing.problems():
+            raise DataError(problems[0])
+        self._found = listing
+
     def setup(self, stage: str) -> None:
         """Find the samples, and check their files before any of them is segmented.
 
@@ -165,9 +177,10 @@ class SegmentationDataModule(LightningDataModule, ABC):
         Raises:
             DataError: The root is not given, or something in it is missing, unreadable or not as expected.
         """
-        listing = self.listing()
-        if problems := listing.problems():
-            raise DataError(problems[0])
+        if self._found is None:
+            self.find()
+        listing, self._found = self._found, None
+        assert listing is not None  # find() has left it, or raised
         files = listing.samples()
         self.split_size = len(files)
         if self.benchmark.images not in (None, len(files)):

@@ -18,13 +18,16 @@ from sclip_lightning.data.reading.layout import HEADER_THREADS, check_name, expa
 from sclip_lightning.data.reading.pixels import decode_rgb, decoding, opened
 from sclip_lightning.errors import DataError
 
-__all__ = ["SUFFIXES", "ImageFile", "ImageInput", "check_images", "find_images", "to_rgb"]
+__all__ = ["SUFFIXES", "ImageFile", "ImageInput", "check_images", "find_images", "to_rgb", "unread_images"]
 
 #: What an image can be given as; see :func:`to_rgb`.
 ImageInput = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
 
 #: Files with these suffixes, in any case, are taken from folders; a file named by itself may have any.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+#: Of images that cameras write and Pillow does not read.
+_UNREAD = (".heic", ".heif")
 
 #: What can be done about a file that cannot be read.
 ADVICE = "Convert it to JPEG or PNG, or leave it out."
@@ -74,6 +77,12 @@ def find_images(paths: Sequence[str | Path], recursive: bool = False) -> list[Im
     for path in found:
         check_name(path)
     return [ImageFile(path, name) for path, name in zip(found, _distinct(list(found.values())), strict=True)]
+
+
+def unread_images(paths: Sequence[str | Path], recursive: bool = False) -> list[Path]:
+    """HEIC files in the folders among some paths, which ``find_images`` passes over; arguments as there."""
+    folders = [folder for folder in map(expand, paths) if folder.is_dir()]
+    return [file for folder in folders for file in _walk(folder, recursive, _UNREAD)]
 
 
 def check_images(files: Sequence[ImageFile]) -> None:
@@ -138,7 +147,7 @@ def to_rgb(image: ImageInput | object) -> npt.NDArray[np.uint8]:
     raise DataError(msg)
 
 
-def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
+def _walk(folder: Path, recursive: bool, suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[Path]:
     for where, folders, files in os.walk(folder):
         place = Path(where)
         if all((place / mark).exists() for mark in _MARKS):
@@ -146,7 +155,7 @@ def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
             continue
         folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and name.lower().endswith(SUFFIXES):
+            if not name.startswith(".") and name.lower().endswith(suffixes):
                 yield place / name
 
 

@@ -17,3 +17,10 @@ class ResultWriter(Callback):
         if context.is_first and context.folder is not None and context.results is not None:
             context.folder.mkdir(parents=True, exist_ok=True)
             context.results.save(context.folder)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Note, after the end of all callbacks, that nothing is left to draw."""
+        del trainer, stage
+        context = run_context(pl_module)
+        if context.is_first and context.folder is not None and context.results is not None:
+            context.recording.mark_reported()

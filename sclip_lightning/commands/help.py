@@ -1,0 +1,121 @@
+"""The first screen of help, written by hand so that nothing need be imported for it; ``--help.all`` has all options."""
+
+__all__ = ["ALL_HELP", "SHORT_HELP"]
+
+#: Arguments that ask for every option.
+ALL_HELP = ("--help.all", "--help_all")
+
+_DATA = """\
+data
+  --data NAME                  VOC21, VOC20, Context60, Context59, COCOObject, COCOStuff, COCOStuff10k, ADE20K,
+                               Cityscapes, Demo (drawn here, needs no files), or ImageFolder for your own
+  --data.root FOLDER           where it lies; the environment variable SCLIP_DATA_ROOT otherwise
+  --data.num_samples N         only the first N images"""
+
+_PARTS = """\
+parts
+  --config FILE                baseline.yaml, phase1.yaml, demo.yaml, data/voc21.yaml, ... or a file of yours; later
+                               ones lie over earlier ones
+  --method NAME                a published method: its parts and its numbers; short for --config NAME.yaml
+  --protocol NAME              evaluate as this method's authors do; the method's own otherwise
+  --model.architecture NAME    of open_clip, ViT-B-16-quickgelu by default; demo is the small one that comes along
+  --model.weights NAME         a tag of open_clip (openai by default), a file, or demo
+  --model.decoder.attention A  vanilla, maskclip, sclip, clearclip, naclip or segearth
+  --model.decoder.rcs true     ResCLIP's residual attention;  --model.decoder.sfr true: its semantic feedback
+  --model.upsampler LoftUp     a finer grid;  null: none
+  --config densecrf.yaml       refine with DenseCRF, pamr.yaml with PAMR;  --model.refiners null: with nothing
+  --model.crop N               side of the window, 0 for whole images;  --model.stride N: from one to the next"""
+
+_RUN = """\
+run
+  --output_dir FOLDER          results land in FOLDER/BENCHMARK/NAME; lightning_logs by default
+  --name NAME                  of the run's folder; made of the configurations' names by default
+  --resume, --overwrite        insist on going on; start afresh. A run that is there goes on in any case
+  --trainer.accelerator A      cpu, gpu or auto;  --trainer.devices N;  --trainer.precision bf16-mixed
+  --predictions.labels true    keep label maps, which sclip compare --panels needs;  --save_vis: overlays
+  --data.on_error skip         pass over images that cannot be read or scored"""
+
+_MORE = "--help.all lists every option. An option's values may also stand in a configuration, as in configs/*.yaml."
+
+#: By command.
+SHORT_HELP = {
+    "test": f"""\
+usage: sclip test [--config FILE ...] [options]
+
+Segment a benchmark and score the result.
+  sclip test --config demo.yaml                                needs nothing
+  sclip test --method naclip --data VOC21 --data.root FOLDER   a published method on a benchmark
+
+{_DATA}
+
+{_PARTS}
+
+{_RUN}
+
+{_MORE}
+""",
+    "ablate": f"""\
+usage: sclip ablate --config FILE [options]
+
+Test a configuration part by part: one run for the baseline, one for each part, and a table with intervals.
+  sclip ablate --config demo.yaml                              needs nothing
+
+{_DATA}
+
+{_PARTS}
+
+{_RUN}
+
+{_MORE}
+""",
+    "predict": f"""\
+usage: sclip predict --images FILE|FOLDER ... --classes NAMES [options]
+
+Segment your own images into your own classes. Writes, per image, a label map, the image under its labels with a legend,
+and the share of every class.
+  sclip predict --images photos --classes "cat, grass=lawn|meadow, sky"
+
+images and classes
+  --images PATH ...            files and folders;  --recursive: subfolders, too
+  --classes NAMES              split by commas, synonyms by = and |; a class file; or a benchmark (VOC21)
+  --background                 a class 0 for whatever is none of the classes: without it every pixel goes to the best
+                               of them, however badly that fits
+  --short_side N               resize images so that their short side has N pixels; 336 by default
+  --on_error skip              pass over images that cannot be read or segmented
+
+{_PARTS}
+
+run
+  --output_dir FOLDER          predictions by default; never overwrites one
+  --device D                   auto, cpu or cuda;  --precision bf16-mixed: faster on GPUs
+
+{_MORE}
+""",
+    "score": f"""\
+usage: sclip score --predictions FOLDER --data NAME [options]
+
+Score label maps that any method wrote.
+  --predictions FOLDER         one PNG per image, IMAGE ID.png, with class indices at the size of the ground truth
+  --missing skip               score only the images that have one
+  --output_dir FOLDER          results land in FOLDER/BENCHMARK/NAME; lightning_logs by default
+  --name NAME                  of the run's folder; score by default
+  --config FILE                a configuration with a data section
+
+{_DATA}
+
+{_MORE}
+""",
+    "check-data": f"""\
+usage: sclip check-data --data NAME [options]
+
+Check a data set's files before anything is computed: every image and mask of the split. Needs neither GPU nor weights.
+Exits with 1 where something is wrong.
+  --limit N                    only the first N samples;  --subset: it is a part of the published split on purpose
+  --show N                     most files to name for each kind of problem; 10 by default, 0 for all
+  --config FILE                that of a run will do: only its data section counts;  --method NAME: likewise
+
+{_DATA}
+
+{_MORE}
+""",
+}

@@ -1,0 +1,61 @@
+"""What is said where a result would mislead."""
+
+import pytest
+
+from sclip_lightning.cli import main
+from sclip_lightning.engine.wiring import notes_on_weights
+from sclip_lightning.model.options import SegmentorOptions
+from tests.fake_data import draw_labels, write_image
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    write_image(tmp_path / "photos/one.jpg", draw_labels((48, 64), 21, seed=0))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "photos"
+
+
+def predict(photos, *arguments):
+    demo = ["--model.architecture=demo", "--model.weights=demo", "--model.templates=none", "--device=cpu"]
+    main(
+        [
+            "predict",
+            "--images",
+            str(photos),
+            *demo,
+            "--short_side=64",
+            "--model.crop=64",
+            "--model.stride=64",
+            *arguments,
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "benchmark", "said"), [("demo", "Demo", False), ("demo", "VOC21", True), ("openai", "VOC21", False)]
+)
+def test_the_demos_weights_on_benchmarks(weights, benchmark, said):
+    architecture = "demo" if weights == "demo" else "ViT-B-16-quickgelu"
+    notes = notes_on_weights(SegmentorOptions(architecture=architecture, weights=weights), benchmark)
+    assert any("drawn scenes" in note for note in notes) == said
+
+
+def test_the_demos_weights_on_photographs_and_files_that_are_passed_over(photos, capsys):
+    (photos / "IMG_1.HEIC").write_bytes(b"whatever")
+    predict(photos, "--classes=grass, sky")
+    error = capsys.readouterr().err
+    assert "have seen drawn scenes only" in error
+    assert "1 HEIC file is passed over" in error
+    assert "IMG_1.HEIC" in error
+
+
+def test_classes_that_cannot_be_told_apart_are_named(photos, capsys):
+    long = "very " * 90  # CLIP reads no further than 77 tokens
+    predict(photos, f"--classes={long}green, {long}blue, sky", "--output_dir=a")
+    error = capsys.readouterr().err
+    assert "the same to this CLIP" in error
+    assert "green and very" in error
+    assert "sky" not in error.partition("same to this CLIP")[2]
+    predict(photos, "--classes=grass, sky", "--output_dir=b")
+    assert "same to this CLIP" not in capsys.readouterr().err

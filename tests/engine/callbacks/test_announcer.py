@@ -1,0 +1,93 @@
+"""What a test says on the terminal, in which order, and which labels it keeps for its panels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sclip_lightning.cli import main
+from sclip_lightning.engine.callbacks.announcer import in_words
+from sclip_lightning.engine.callbacks.ranked_panels import KEPT, KeptLabels
+from sclip_lightning.engine.module import SegmentationModule
+from tests.fake_data import write_voc
+
+
+@pytest.fixture
+def options(tiny_clip, tmp_path, monkeypatch):
+    write_voc(tmp_path / "data", 13)
+    monkeypatch.chdir(tmp_path)
+    return [
+        "test",
+        *("--config", "baseline.yaml", "--data", "VOC21", f"--data.root={tmp_path / 'data'}"),
+        *("--data.short_side=64", "--data.num_workers=0", f"--model.architecture={tiny_clip}"),
+        *("--model.templates=none", "--model.crop=48", "--model.stride=32", "--trainer.accelerator=cpu"),
+        *("--trainer.devices=1", "--trainer.enable_progress_bar=false"),
+    ]
+
+
+def test_a_run_says_what_it_does_from_beginning_to_end(options, capsys, monkeypatch):
+    monkeypatch.setattr(SegmentationModule, "segment_again", lambda *_: pytest.fail("segmented again"))
+    main([*options, "--model.refiners", "[PAMR]"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [
+        "VOC21: 13 images, 21 classes",
+        "Device: 1 x cpu, precision 32-true",
+        "Parts: LastBlock, sclip, PAMR",
+        "Results go to lightning_logs/VOC21/baseline",
+    ]
+    text = "\n".join(lines)
+    order = ["to go for 9 of 13 batches", "mIoU", "Written to", "Drawing pictures", "Pictures are in", "tensorboard --"]
+    places = [text.index(words) for words in order]
+    assert places == sorted(places)
+    assert len(list(Path("lightning_logs/VOC21/baseline/ranked_panels").iterdir())) == 4
+
+
+def test_results_are_there_before_pictures(options, capsys, monkeypatch):
+    def fail(*_, **__):
+        assert Path("lightning_logs/VOC21/baseline/results.json").is_file()
+        assert "mIoU" in capsys.readouterr().out
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        for name in ("ranked_panels.draw_panel", "tensorboard.draw_confusion"):
+            patched.setattr(f"sclip_lightning.engine.callbacks.{name}", fail)
+        with pytest.raises(SystemExit):
+            main(options)
+    assert not Path("lightning_logs/VOC21/baseline/ranked_panels").exists()
+    main(options)  # what was interrupted is made good
+    assert len(list(Path("lightning_logs/VOC21/baseline/ranked_panels").iterdir())) == 4
+    capsys.readouterr()
+    main(options)  # and not once more
+    assert "Drawing" not in capsys.readouterr().out
+
+
+def test_a_run_that_goes_on_says_how_much_is_done_and_segments_again_what_it_must(options, capsys, monkeypatch):
+    main([*options, "--data.num_samples=5", "--ranked_panels.worst=0", "--ranked_panels.median=0"])
+    capsys.readouterr()
+    again = []
+    segment_again = SegmentationModule.segment_again
+    monkeypatch.setattr(SegmentationModule, "segment_again", lambda *a: again.append(1) or segment_again(*a))
+    main([*options, "--ranked_panels.worst=13", "--ranked_panels.median=0"])
+    assert capsys.readouterr().out.splitlines()[0] == "VOC21: 13 images, 5 of them done before, 21 classes"
+    assert len(again) == 5
+
+
+def test_kept_labels_are_few_and_hold_the_worst_and_the_middle():
+    generator = np.random.default_rng(0)
+    scores = generator.permutation(1000) / 1000
+    kept = KeptLabels(worst=3)
+    for index, score in enumerate(scores):
+        kept.add(index, score, np.full((2, 3), index))
+    order = np.argsort(scores)
+    for index in (*order[:3], *order[498:502]):
+        np.testing.assert_array_equal(kept.of(index), np.full((2, 3), index))
+    assert sum(kept.of(index) is not None for index in range(1000)) == 3 + KEPT
+    kept.add(1000, float("nan"), np.zeros((1, 1), np.int64))
+    assert kept.of(1000) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "1 second"), (80, "80 seconds"), (125, "2 minutes"), (7000, "2 hours")]
+)
+def test_spans_in_words(seconds, words):
+    assert in_words(seconds) == words
