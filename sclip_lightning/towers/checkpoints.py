@@ -90,7 +90,7 @@ def load_clip(architecture: str = "ViT-B-16-quickgelu", weights: str | None = "o
         description = file.name
     elif folder is not None and weights is not None:
         _load_from(folder, model)
-        description = "those in the folder"
+        description = "from the model's folder"
     _check_finite(model, description)
     model.eval().requires_grad_(False)
     tokenizer = open_clip.get_tokenizer(source)

@@ -209,7 +209,7 @@ def test_another_protocol_is_refused(unfinished, capsys, tmp_path):
     names = tmp_path / "mine.txt"
     names.write_text("\n".join(f"thing {i}" for i in range(21)))
     for option, key in {
-        "--model.weights=null": "weights those in the folder, now untrained",
+        "--model.weights=null": "weights from the model's folder, now untrained",
         f"--data.classes={names}": "class_file_sha256",
         "--model.prob_threshold=0.5": "prob_threshold",
         "--trainer.precision=bf16-mixed": "precision",

@@ -94,7 +94,8 @@ def check_images(files: Sequence[ImageFile]) -> None:
     with ThreadPoolExecutor(HEADER_THREADS) as pool:
         problems = [problem for problem in pool.map(_header_problem, files) if problem]
     if problems:
-        others = f" {len(problems) - 1} more files have problems of this kind." if len(problems) > 1 else ""
+        more = len(problems) - 1
+        others = f" {more} more {'file has' if more == 1 else 'files have'} problems of this kind." if more else ""
         raise DataError(f"{problems[0]}{others}")
 
 

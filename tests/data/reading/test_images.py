@@ -86,7 +86,7 @@ def test_unreadable_files_are_named(rgb, tmp_path):
             to_rgb(tmp_path / name)
     with pytest.raises(DataError, match="There is no image"):
         to_rgb(tmp_path / "absent.png")
-    with pytest.raises(DataError, match=r"empty.png cannot be read .* 1 more files"):
+    with pytest.raises(DataError, match=r"empty.png cannot be read .* 1 more file has"):
         check_images(find_images([tmp_path]))
 
 
