@@ -93,6 +93,9 @@ def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_p
         own.append(f"--model.upsampler.weights={tmp_path / 'loftup.bin'}")
     if config == "segearth.yaml":
         own.append("--protocol=sclip")  # its own is for data that are not here
+    if config == "scclip.yaml":  # its numbers are those of 12 and 24 blocks
+        numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
+        own += [f"--model.decoder.{field}={value}" for field, value in numbers.items()]
     run("test", *base, "--config", config, *options, *own)
     assert "mIoU" in capsys.readouterr().out
 

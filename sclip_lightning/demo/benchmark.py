@@ -72,7 +72,9 @@ class Demo(SegmentationDataModule):
         name="Demo",
         classes=CLASSES,
         palette=_PALETTE,
-        prompts=replace(ClassNames.load([", ".join(SYNONYMS.get(name, (name,))) for name in CLASSES]), source="the demo's own"),
+        prompts=replace(
+            ClassNames.load([", ".join(SYNONYMS.get(name, (name,))) for name in CLASSES]), source="the demo's own"
+        ),
         protocol=_PROTOCOL,
         images=IMAGES,
         notes=("The demo's scenes are drawn and its CLIP is tiny: the scores say nothing about photographs.",),

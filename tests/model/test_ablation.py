@@ -54,8 +54,8 @@ def test_rows_of_phase_1():
     assert rows[-1].changes == {}
 
 
-def test_the_readme_has_these_rows():
-    page = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_guide_has_these_rows():
+    page = (Path(__file__).parents[2] / "docs/guide.md").read_text()
     table = page.split("## The demo")[1]
     assert re.findall(r"^\| ([^|]*\w[^|]*) \| [\d.]+[^|]*\| [\d.]+", table, re.MULTILINE)[: len(ROWS)] == list(ROWS)
 

@@ -63,8 +63,9 @@ def test_predict_skips_it(small, too_little, tmp_path, capsys):
         path = tmp_path / f"photos/{i}.jpg"
         path.parent.mkdir(exist_ok=True)
         write_image(path, draw_labels((48, width), 21, seed=i))
-    main(["predict", f"--images={path.parent}", "--classes=cat, dog", "--on_error=skip", "--short_side=32",
-          "--device=cpu", *small])  # fmt: skip
+    with pytest.raises(SystemExit):
+        main(["predict", f"--images={path.parent}", "--classes=cat, dog", "--on_error=skip", "--short_side=32",
+              "--device=cpu", *small])  # fmt: skip
     assert f"1.jpg has 48 x 70 pixels (height x width), and {too_little}" in capsys.readouterr().err
     assert {path.name for path in (tmp_path / "work/predictions/labels").iterdir()} == {"0.png", "2.png"}
 

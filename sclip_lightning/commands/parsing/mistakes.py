@@ -52,6 +52,8 @@ def describe_mistake(parser: ArgumentParser, message: str) -> str:
                 path = _CLASS.findall(message)
                 known |= {f"{keys}.{one}".lstrip(".") for one in _parameters(path[-1] if path else "")}
                 name = f"{keys}.{name}".lstrip(".")
+                if path and name in known:  # an option of the class that stands there by default
+                    return f"There is no option --{name} where --{keys} is {path[-1].rpartition('.')[2]}. {more}"
             near = _nearest(name, known)
             return f"There is no option --{name}. {f'Did you mean --{near}?' if near else more}"
     given = _GIVEN.findall(message)
