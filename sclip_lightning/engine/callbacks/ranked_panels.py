@@ -1,6 +1,7 @@
 """Pictures of the images that were segmented worst, and of middling ones."""
 
 import zlib
+from bisect import bisect_left, insort
 from typing import Any
 
 import numpy as np
@@ -91,9 +92,9 @@ class RankedPanels(Callback):
                     f"{sample['id']}: mIoU of this image {100 * scores[index]:.2f} %, {place} of {len(scores)} images"
                 )
                 labels = self._kept.of(index)
-                panel = _draw(
-                    context, sample, context.segment(sample).cpu().numpy() if labels is None else labels, title
-                )
+                if labels is None:
+                    labels = context.segment(sample).cpu().numpy()
+                panel = _draw(context, sample, labels, title)
                 with replacing(folder / image_file(f"{kind}-{number}_{sample['id']}", ".png")) as path:
                     Image.fromarray(panel).save(path)
                 if isinstance(trainer.logger, TensorBoardLogger):
@@ -112,7 +113,8 @@ class KeptLabels:
 
     def __init__(self, worst: int) -> None:
         self._worst = worst
-        self._scores: dict[int, float] = {}
+        self._order: list[tuple[float, int]] = []  # all scores so far with their images, sorted
+        self._scores: dict[int, float] = {}  # of those that are kept
         self._packed: dict[int, tuple[tuple[int, ...], str, bytes]] = {}
 
     def add(self, index: int, score: float, labels: npt.NDArray[np.int64]) -> None:
@@ -125,14 +127,16 @@ class KeptLabels:
         """
         if score != score:
             return
+        insort(self._order, (score, index))
         self._scores[index] = score
         small = labels.astype(np.uint8 if labels.max(initial=0) < 256 else np.uint16)
         self._packed[index] = small.shape, small.dtype.str, zlib.compress(small.tobytes(), 1)
         if len(self._packed) > self._worst + KEPT:
-            order = sorted(self._scores, key=lambda i: (self._scores[i], i))
-            middle = {index: abs(place - len(order) / 2) for place, index in enumerate(order)}
-            loose = self._packed.keys() - {*order[: self._worst]}
-            del self._packed[max(loose, key=lambda i: (middle[i], i))]
+            middle = len(self._order) / 2
+            places = {i: bisect_left(self._order, (kept, i)) for i, kept in self._scores.items()}
+            loose = [i for i, place in places.items() if place >= self._worst]
+            farthest = max(loose, key=lambda i: (abs(places[i] - middle), i))
+            del self._packed[farthest], self._scores[farthest]
 
     def of(self, index: int) -> npt.NDArray[np.int64] | None:
         """[H, W] labels of an image; None where they were not kept."""
