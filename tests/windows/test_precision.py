@@ -10,11 +10,13 @@ from sclip_lightning.towers.text import encode_prompts
 from sclip_lightning.windows import MapStep, SheetStep, full_float32
 from tests.builders import build_segmentor
 
-UNITS = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]
 
 
-def precisions():
-    return [unit.fp32_precision for unit in UNITS]
+def tf32_in_use():
+    """Whether products of matrices and convolutions of an NVIDIA GPU would use TF32."""
+    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # torch 2.9 and later
+        return [unit.fp32_precision == "tf32" for unit in (torch.backends.cuda.matmul, torch.backends.cudnn.conv)]
+    return [torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32]
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ seen = []
 @dataclass(frozen=True)
 class Watching(SheetStep):
     def __call__(self, sheet, scene):
-        seen.append(precisions())
+        seen.append(tf32_in_use())
         return sheet
 
 
@@ -41,7 +43,7 @@ class WatchingMaps(MapStep):
     works_on = "probabilities"
 
     def __call__(self, maps, scene):
-        seen.append(precisions())
+        seen.append(tf32_in_use())
         return maps
 
 
@@ -53,8 +55,8 @@ def test_tf32_is_off_while_an_image_is_segmented(example):
     assert result.probabilities.isfinite().all()
     segmentor.map_steps = (WatchingMaps(),)
     segmentor.predict(example.image[0, :, :224, :224])
-    assert seen == [["ieee", "ieee"]] * 3
-    assert precisions() == ["tf32", "tf32"]
+    assert seen == [[False, False]] * 3
+    assert tf32_in_use() == [True, True]
 
 
 @pytest.mark.usefixtures("tf32")
@@ -63,18 +65,18 @@ def test_tf32_is_off_while_names_are_embedded(example, monkeypatch):
     clip = type("Clip", (), {"model": example.model, "tokenizer": staticmethod(lambda texts: torch.ones(1, 77).long())})
     transformer = example.model.transformer.forward
     monkeypatch.setattr(
-        example.model.transformer, "forward", lambda *a, **k: (seen.append(precisions()), transformer(*a, **k))[1]
+        example.model.transformer, "forward", lambda *a, **k: (seen.append(tf32_in_use()), transformer(*a, **k))[1]
     )
     encode_prompts(clip, ["cat"])
-    assert seen == [["ieee", "ieee"]]
-    assert precisions() == ["tf32", "tf32"]
+    assert seen == [[False, False]]
+    assert tf32_in_use() == [True, True]
 
 
 @pytest.mark.usefixtures("tf32")
 def test_what_was_on_is_on_again_after_an_error():
     with pytest.raises(KeyError), full_float32():
         raise KeyError
-    assert precisions() == ["tf32", "tf32"]
+    assert tf32_in_use() == [True, True]
     assert torch.get_float32_matmul_precision() == "high"  # the older names answer again
     assert torch.backends.cudnn.allow_tf32
 
