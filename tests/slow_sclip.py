@@ -12,7 +12,8 @@ from sclip_lightning.engine.module import SegmentationModule
 
 SECONDS = 0.3
 
-if __name__ == "__main__":
+
+def slow_down():
     segment = SegmentationModule.segment
 
     def slow_segment(self, sample, *arguments):
@@ -23,4 +24,8 @@ if __name__ == "__main__":
         heartbeat.SILENCE = float(os.environ["SLOW_SILENCE"])
         heartbeat.BEAT = heartbeat.SILENCE / 10
     SegmentationModule.segment = slow_segment
+
+
+if __name__ == "__main__":
+    slow_down()
     main()

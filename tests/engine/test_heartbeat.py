@@ -16,6 +16,7 @@ from sclip_lightning.engine.heartbeat import Heartbeat
 from sclip_lightning.errors import RunError
 from sclip_lightning.records import load_records
 from tests.fake_data import write_voc
+from tests.forked import start_sclip
 
 ROOT = Path(__file__).parents[2]
 IMAGES = 12
@@ -113,17 +114,6 @@ def options(tmp_path, tiny_clip):
     ]
 
 
-def start(tmp_path, *arguments, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.slow_sclip", *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | environment,
-        cwd=tmp_path,
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def wait_for_records(folder, number, *processes):
     deadline = time.monotonic() + PATIENCE
     while len(load_records(folder).images) < number:
@@ -142,7 +132,7 @@ def test_a_process_that_a_scheduler_started_is_killed(tmp_path, tiny_clip, late)
     cluster = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "NODE_RANK": "0"}
     arguments = ["test", *options(tmp_path, tiny_clip)]
     first, second = (
-        start(tmp_path, *arguments, LOCAL_RANK=str(rank), SLOW_SILENCE="3", **cluster) for rank in range(2)
+        start_sclip(*arguments, cwd=tmp_path, LOCAL_RANK=str(rank), SLOW_SILENCE="3", **cluster) for rank in range(2)
     )
     folder = tmp_path / "lightning_logs/VOC21/a"
     wait_for_records(folder, 3, first, second)
@@ -161,7 +151,7 @@ def test_a_process_that_a_scheduler_started_is_killed(tmp_path, tiny_clip, late)
 @pytest.mark.slow
 def test_a_process_is_killed_in_the_second_row_of_an_ablation(tmp_path, tiny_clip):
     rows = ["--model.decoder=LastBlock", "--model.refiners+=PAMR"]
-    process = start(tmp_path, "ablate", *options(tmp_path, tiny_clip), *rows)
+    process = start_sclip("ablate", *options(tmp_path, tiny_clip), *rows, cwd=tmp_path)
     parent = tmp_path / "lightning_logs/VOC21/a-ablation"
     deadline = time.monotonic() + PATIENCE
     while len(list(parent.glob("*/results.json"))) < 1 or len(list(parent.glob("*/run.json"))) < 2:

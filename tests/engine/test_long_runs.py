@@ -21,6 +21,7 @@ from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.engine.recording import Recording
 from sclip_lightning.records import load_records
 from tests.fake_data import write_voc
+from tests.forked import start_sclip
 
 ROOT = Path(__file__).parents[2]
 IMAGES = 8
@@ -63,13 +64,9 @@ def fails(capsys, *arguments, code=1):
     return error
 
 
-def start(*arguments, module="tests.slow_sclip", **options):
+def start(*arguments, **options):
     """Start a slow run in a process group of its own."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", module, "test", *arguments]
-    return subprocess.Popen(
-        command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True, **options
-    )
+    return start_sclip("test", *arguments, **options)
 
 
 def folder(name):
@@ -132,7 +129,7 @@ def test_killed_at_any_moment(options, seed):
 
     shutil.copytree(folder("one"), folder("three"))
     run(*options, "--name=one")
-    process = start(*options, "--trainer.devices=3", "--name=three", "--resume", module="sclip_lightning")
+    process = start(*options, "--trainer.devices=3", "--name=three", "--resume", slow=False)
     assert process.wait(PATIENCE) == 0, process.stderr.read()
     assert digits("one") == digits("three") == digits("whole")
     again = load_records(folder("one"), session=1)
@@ -142,7 +139,10 @@ def test_killed_at_any_moment(options, seed):
 
 @pytest.mark.slow
 def test_end_of_one_process_ends_the_others(options):
-    process = start(*options, "--trainer.devices=2", "--name=a")
+    """With processes as users have them, none forked."""
+    command = [sys.executable, "-m", "tests.slow_sclip", "test", *options, "--trainer.devices=2", "--name=a"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True)
     wait_for_records(process, "a", 2)
     child = members(process.pid)[-1]
     os.kill(child, signal.SIGKILL)
@@ -361,8 +361,7 @@ def test_interrupted_once(options, whom):
     if whom == "terminal":  # every process of the group, those that read images included
         os.killpg(process.pid, signal.SIGINT)
     else:
-        ranks = [pid for pid in members(process.pid) if parent(pid) in (os.getpid(), process.pid)]
-        os.kill(process.pid if whom == "first" else second_rank(process.pid, ranks), signal.SIGINT)
+        os.kill(process.pid if whom == "first" else second_rank(process.pid), signal.SIGINT)
     assert process.wait(PATIENCE) == 130
     error = process.stderr.read()
     wait_for_end_of_all(process.pid)
@@ -375,15 +374,15 @@ def test_interrupted_once(options, whom):
     assert results("a")["protocol"]["images"] == f"{IMAGES} of {IMAGES}"
 
 
+def second_rank(first):
+    """The child of the first process that has a child, too: the one that reads its images."""
+    parents = {pid: parent(pid) for pid in members(first)}
+    (pid,) = [pid for pid in parents if parents[pid] == first and pid in parents.values()]
+    return pid
+
+
 def parent(pid):
     return int(re.search(r"PPid:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
-
-
-def second_rank(first, candidates):
-    """The child of the first process that is no reader of images: it was started with a command line of its own."""
-    environments = {pid: Path(f"/proc/{pid}/environ").read_bytes() for pid in candidates if pid != first}
-    (pid,) = [pid for pid, environment in environments.items() if b"LOCAL_RANK=1" in environment]
-    return pid
 
 
 @pytest.mark.slow

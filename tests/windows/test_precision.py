@@ -11,7 +11,6 @@ from sclip_lightning.windows import MapStep, SheetStep, full_float32
 from tests.builders import build_segmentor
 
 
-
 def tf32_in_use():
     """Whether products of matrices and convolutions of an NVIDIA GPU would use TF32."""
     if hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # torch 2.9 and later
