@@ -122,8 +122,8 @@ def once(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def demo_scenes(once):
-    """Folder with the first ten test scenes of the demo, which tests only read."""
-    return once("demo-scenes", lambda folder: write_scenes(folder, "test", 10))
+    """Folder with the first six test scenes of the demo, which tests only read."""
+    return once("demo-scenes", lambda folder: write_scenes(folder, "test", 6))
 
 
 @pytest.fixture(scope="session")
