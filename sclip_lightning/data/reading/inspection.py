@@ -1,9 +1,7 @@
 """Reading every file of a split to the end: what is wrong with it, and which classes it holds."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,13 +11,9 @@ from tqdm import tqdm
 
 from sclip_lightning.data.reading.layout import SampleFiles, check_same_size
 from sclip_lightning.data.reading.masks import LabelMap, read_image, read_mask
-from sclip_lightning.data.reading.workers import ignore_interrupt
-from sclip_lightning.errors import DataError, RunError
+from sclip_lightning.errors import DataError
 
 __all__ = ["Inspection", "inspect_samples"]
-
-#: Samples that a worker hands over at once.
-CHUNK = 8
 
 
 @dataclass
@@ -50,26 +44,13 @@ def inspect_samples(samples: Sequence[SampleFiles], label_map: LabelMap, num_wor
     Args:
         samples: Files of the samples.
         label_map: What the stored values mean.
-        num_workers: Processes that read; 0 reads in this one.
-
-    Raises:
-        RunError: A process that reads was ended from outside.
+        num_workers: Threads that read (decoding leaves Python to the others); none is as one.
     """
-    total, inspect = Inspection(), partial(_inspect, label_map=label_map)
-    with ExitStack() as stack:
-        found: Iterator[Inspection] = map(inspect, samples)
-        if num_workers:
-            pool = stack.enter_context(ProcessPoolExecutor(num_workers, initializer=ignore_interrupt))
-            found = pool.map(inspect, samples, chunksize=CHUNK)
-        try:
-            for inspection in tqdm(found, "Checking", total=len(samples), unit="image"):
-                total += inspection
-        except BrokenProcessPool as error:
-            msg = (
-                "A process that reads images was ended from outside, most likely because memory ran out. "
-                "Lower --data.num_workers; 0 reads in the main process."
-            )
-            raise RunError(msg) from error
+    total = Inspection()
+    with ThreadPoolExecutor(max(num_workers, 1)) as pool:
+        found = pool.map(partial(_inspect, label_map=label_map), samples)
+        for inspection in tqdm(found, "Checking", total=len(samples), unit="image"):
+            total += inspection
     return total
 
 

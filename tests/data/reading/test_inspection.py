@@ -1,12 +1,9 @@
-import os
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from sclip_lightning.data import VOC21
 from sclip_lightning.data.reading.inspection import inspect_samples
-from sclip_lightning.errors import RunError
 from tests.fake_data import write_palette_mask, write_voc
 
 
@@ -25,17 +22,6 @@ def test_labels_are_counted(tmp_path, num_workers):
     for label in range(256):
         assert result.pixels[label] == sum((mask == label).sum() for mask in masks)
         assert result.images[label] == sum((mask == label).any() for mask in masks)
-
-
-def end_this_process(*_):
-    """In the place of a label map."""
-    os._exit(9)
-
-
-def test_a_process_that_is_ended_from_outside(tmp_path):
-    samples = VOC21(root=str(write_voc(tmp_path, 2))).listing().samples()
-    with pytest.raises(RunError, match=r"memory ran out\. Lower --data\.num_workers"):
-        inspect_samples(samples, end_this_process, num_workers=1)
 
 
 def test_every_problem_is_found(tmp_path):
