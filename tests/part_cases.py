@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from types import SimpleNamespace
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
@@ -65,7 +65,9 @@ def held(part: Any) -> Decoder:
     kind = Attention if isinstance(part, str) else type(part)
     for decoder in of_kind(Decoder):
         for field, hint in get_type_hints(EXPORTS[decoder]).items():
-            if any(isinstance(choice, type) and issubclass(kind, choice) for choice in get_args(hint) or [hint]):
+            # To Python 3.10 tuple[int, ...] is a type, too, until one asks what it is the superclass of.
+            classes = [one for one in get_args(hint) or [hint] if isinstance(one, type) and get_origin(one) is None]
+            if issubclass(kind, tuple(classes)):
                 return replace(made(decoder), **{field: part})
     return pytest.fail(f"{kind.__name__} is no decoder, sheet step or map step, and no decoder has a field for it.")
 

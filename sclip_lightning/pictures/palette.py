@@ -54,7 +54,8 @@ def distinct_colours(count: int) -> npt.NDArray[np.uint8]:
 @lru_cache(maxsize=1)
 def _ordered() -> npt.NDArray[np.uint8]:
     values = np.linspace(0, 255, _STEPS).round()
-    colours = np.stack(np.meshgrid(values, values, values, indexing="ij"), axis=-1).reshape(-1, 3)
+    grid = np.stack(np.meshgrid(values, values, values, indexing="ij"), axis=-1)
+    colours: npt.NDArray[np.float64] = grid.reshape(-1, 3)
     lab = _oklab(colours)
     chroma = np.hypot(lab[:, 1], lab[:, 2])
     usable = (lab[:, 0] > _LIGHTNESS[0]) & (lab[:, 0] < _LIGHTNESS[1]) & (_CHROMA[0] < chroma) & (chroma < _CHROMA[1])

@@ -181,7 +181,7 @@ def read_ids(path: Path, words: bool = False) -> list[str]:
     return [line.split()[0] if words else line.strip() for line in lines if line.strip()]
 
 
-def check_same_size(files: SampleFiles, image: tuple[int, int], mask: tuple[int, int]) -> None:
+def check_same_size(files: SampleFiles, image: tuple[int, ...], mask: tuple[int, ...]) -> None:
     """Raise DataError unless image and mask have the same (H, W)."""
     if image != mask:
         msg = (
