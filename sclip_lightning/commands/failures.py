@@ -20,6 +20,11 @@ def explain(error: BaseException, options: SegmentorOptions) -> str | None:
             f"A process that reads images was ended from outside, most likely because the machine ran out of memory "
             f"({str(error).splitlines()[0].strip()}). Lower --data.num_workers; 0 reads in the main process."
         )
+    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader timed out"):
+        return (
+            f"The processes that read images have handed over none for a long time ({error}). Give the same command "
+            "again, or --data.num_workers 0, which reads in the main process, and see whether the disk answers."
+        )
     where = without_memory(error)
     if where is None:
         return None

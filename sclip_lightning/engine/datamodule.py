@@ -12,6 +12,11 @@ from sclip_lightning.data.reading.workers import ignore_interrupt
 
 __all__ = ["SegmentationDataModule"]
 
+#: Seconds in which processes that read must hand over the next batch. A process forked while another thread of its
+#: parent starts or ends can wait for ever for a lock that this thread held (seen once in some hundred runs of two
+#: processes on Python 3.11); no disk that can be worked with is as slow.
+READING_TIME = 600.0
+
 
 class SegmentationDataModule(LightningDataModule):
     """Samples shared among devices so that each is scored exactly once.
@@ -61,6 +66,7 @@ class SegmentationDataModule(LightningDataModule):
             batch_size=data.batch_size,
             sampler=self._shard,
             num_workers=workers,
+            timeout=READING_TIME if workers else 0,
             collate_fn=list,
             worker_init_fn=ignore_interrupt,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",

@@ -1,13 +1,13 @@
-"""Results in TensorBoard. Imports torch, whose writer it is, and no Lightning."""
+"""Results in TensorBoard. Imports torch, whose writer it is, only to write, and no Lightning."""
 
 import math
-from typing import Any
-
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from typing import TYPE_CHECKING, Any
 
 from sclip_lightning.reports.cells import markdown_cell
 from sclip_lightning.reports.results import Results
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 __all__ = ["HEADLINE", "write_results"]
 
@@ -17,12 +17,14 @@ HEADLINE = ("mIoU", "aAcc", "mAcc", "mF1", "bF1@0.75pct", "bF1@3px")
 CURVES = ("IoU", "precision", "recall", "F1", "bF1@0.75pct", "bF1@3px")
 
 
-def write_results(writer: SummaryWriter, results: Results) -> None:
+def write_results(writer: "SummaryWriter", results: Results) -> None:
     """Write scores, per-class curves, protocol, environment, one HParams entry and the layout of custom scalars.
 
     A per-class curve has the class index as its step, the headline curve the number of the score. Tags are the same in
     every run, so selecting several runs overlays them.
     """
+    from torch.utils.tensorboard.summary import hparams
+
     scores = {f"test/{name}": value for name, value in results.metrics.items() if _exists(value)}
     for name, value in results.performance.items():
         if isinstance(value, float):

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from sclip_lightning.cli import main
+from sclip_lightning.data.reading.dataset import SegmentationDataset
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.engine.recording import Recording
 from sclip_lightning.records import load_records
@@ -348,6 +349,23 @@ def test_worker_killed(options):
     assert "--data.num_workers" in error
     recorded = len(load_records(folder("a")).images)
     assert f"{recorded} of {IMAGES} images are recorded" in error
+
+
+@pytest.mark.slow
+def test_reading_hangs(options, monkeypatch, capsys):
+    """As when a process that reads was forked at the wrong moment."""
+    read = SegmentationDataset.__getitem__
+
+    def hang(self, index):
+        time.sleep(3 if index else 0)
+        return read(self, index)
+
+    monkeypatch.setattr(SegmentationDataset, "__getitem__", hang)
+    monkeypatch.setattr("sclip_lightning.engine.datamodule.READING_TIME", 1.0)
+    error = fails(capsys, *options, "--name=a", "--data.num_workers=1")
+    assert "have handed over none for a long time (DataLoader timed out after 1.0 seconds)" in error
+    assert "--data.num_workers 0" in error
+    assert f"1 of {IMAGES} images are recorded" in error
 
 
 # Ctrl-C
