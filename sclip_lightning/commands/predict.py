@@ -17,6 +17,7 @@ from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method,
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.data.reading.benchmark import read_class_file
+from sclip_lightning.data.reading.heif import INSTALL_HEIF
 from sclip_lightning.data.reading.images import ImageFile, check_images, find_images, unread_images
 from sclip_lightning.engine.environment import describe_environment
 from sclip_lightning.errors import ConfigError, DataError, RunError, SclipError, message_of
@@ -57,8 +58,8 @@ def run_predict(arguments: Sequence[str]) -> None:
     files = find_images(options.images, options.recursive)
     if others := unread_images(options.images, options.recursive):
         sys.stderr.write(
-            f"Note: {len(others)} HEIC {'files are' if others[1:] else 'file is'} passed over, since Pillow does not "
-            f"read them: {', '.join(map(str, others[:3]))}{', ...' if others[3:] else ''}. Convert them to JPEG.\n"
+            f"Note: {len(others)} HEIC {'files are' if others[1:] else 'file is'} passed over: "
+            f"{', '.join(map(str, others[:3]))}{', ...' if others[3:] else ''}. {INSTALL_HEIF}\n"
         )
     if options.on_error == "stop":
         try:

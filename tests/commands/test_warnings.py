@@ -41,13 +41,15 @@ def test_the_demos_weights_on_benchmarks(weights, benchmark, said):
     assert any("drawn scenes" in note for note in notes) == said
 
 
-def test_the_demos_weights_on_photographs_and_files_that_are_passed_over(photos, capsys):
+def test_the_demos_weights_on_photographs_and_files_that_are_passed_over(photos, capsys, monkeypatch):
+    monkeypatch.setattr("sclip_lightning.data.reading.images.reads_heif", lambda: False)
     (photos / "IMG_1.HEIC").write_bytes(b"whatever")
     predict(photos, "--classes=grass, sky")
     error = capsys.readouterr().err
     assert "have seen drawn scenes only" in error
     assert "1 HEIC file is passed over" in error
     assert "IMG_1.HEIC" in error
+    assert "pip install pillow-heif" in error
 
 
 def test_classes_that_cannot_be_told_apart_are_named(photos, capsys):
