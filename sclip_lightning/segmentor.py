@@ -14,6 +14,7 @@ from sclip_lightning.data.reading.transforms import check_patch, image_pipeline,
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import cache_folder
 from sclip_lightning.model.assembly import build_segmentor, load_networks
+from sclip_lightning.model.likeness import alike
 from sclip_lightning.model.memory import memory_for
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import Settings, resolve
@@ -30,9 +31,6 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 #: Segmentors that are kept ready, one per list of classes; each holds little more than its text embeddings.
 VOCABULARIES = 16
-
-#: Names whose embeddings have a larger cosine than this are one name to the network.
-SAME = 0.9999
 
 
 class Segmentor:
@@ -163,11 +161,7 @@ class Segmentor:
 
     def alike(self, vocabulary: Vocabulary) -> list[tuple[str, str]]:
         """Pairs of names of different classes whose embeddings are nearly equal: which one wins is rounding noise."""
-        model = self._fitted(vocabulary)[0]
-        words = [word for synonyms in vocabulary.synonyms for word in synonyms]
-        near = (model.queries @ model.queries.T > SAME).triu(1)
-        near &= model.query_classes[:, None] != model.query_classes
-        return [(words[a], words[b]) for a, b in near.nonzero().tolist()]
+        return alike(self.sliding_window(vocabulary), vocabulary.synonyms)
 
     def _fit(self, vocabulary: Vocabulary) -> tuple[SlidingWindowSegmentor, Settings]:
         check_options(self.options, vocabulary)

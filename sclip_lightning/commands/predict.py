@@ -23,6 +23,7 @@ from sclip_lightning.engine.environment import describe_environment
 from sclip_lightning.errors import ConfigError, DataError, RunError, SclipError, message_of
 from sclip_lightning.files import DEMO, replacing, write_text
 from sclip_lightning.model.description import describe_segmentor
+from sclip_lightning.model.likeness import warning_of
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
 from sclip_lightning.records.artefacts import CONFIG, LABELS, OVERLAYS
@@ -75,12 +76,8 @@ def run_predict(arguments: Sequence[str]) -> None:
     check_place(*place)
     segmentor = Segmentor(chosen, short_side=options.short_side, device=options.device, precision=options.precision)
     segmentor.sliding_window(vocabulary)
-    if alike := segmentor.alike(vocabulary):
-        pairs = "; ".join(f"{a} and {b}" for a, b in alike[:3])
-        sys.stderr.write(
-            f"Note: these names are the same to this CLIP, and which of two classes a pixel gets is chance: {pairs}"
-            f"{'; ...' if alike[3:] else ''}. Use other words.\n"
-        )
+    for warning in warning_of(segmentor.alike(vocabulary)):
+        sys.stderr.write(f"Note: {warning} Use other words.\n")
 
     try:
         output = new_run_folder(*place)

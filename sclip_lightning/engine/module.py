@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule
 from torch import Tensor
 
 from sclip_lightning.data import SegmentationDataModule
-from sclip_lightning.data.reading.dataset import Sample
+from sclip_lightning.data.reading.dataset import SKIP_ADVICE, Sample
 from sclip_lightning.data.reading.transforms import check_patch
 from sclip_lightning.engine import wiring
 from sclip_lightning.engine.context import ImageOutput, RunContext
@@ -88,7 +88,8 @@ class SegmentationModule(LightningModule):
         self.segmentor = build_segmentor(self.networks, self.texts, self.settings).to(self.device)
         self.evaluation = Evaluation(data.benchmark).to(counting_device(self.device))
         protocol = wiring.describe_protocol(clip, self.segmentor, options, data, str(self.trainer.precision))
-        notes = wiring.notes_on(options, self.settings, data)
+        self.context.warnings = wiring.notes_on_names(self.segmentor, data)
+        notes = [*wiring.notes_on(options, self.settings, data), *self.context.warnings]
         begin_session(self.context, data, self.evaluation.boundary_names, protocol, notes)
         self._started = time.perf_counter()
         self.stop.begin_images()
@@ -110,7 +111,7 @@ class SegmentationModule(LightningModule):
                 counts = self.evaluation.update(output.labels, sample["mask"])
             except DataError as error:
                 if self.datamodule.on_error == "stop":
-                    raise
+                    raise DataError(f"{error} {SKIP_ADVICE}") from error
                 self.context.recording.skipped(sample["id"], str(error))
                 continue
             self.context.recording.scored(sample["id"], counts, time.perf_counter() - started, sample["fingerprint"])
