@@ -196,7 +196,7 @@ def _hint(dtype: str, shape: tuple[int, ...], channels: int) -> str:
     if "float" in dtype:
         return " Scale it to 0..255, round it and convert it to uint8."
     if len(shape) == 4:
-        return " Give one image at a time."
+        return " Give one image at a time, or a list of them."
     if len(shape) == 3 and shape[channels] != 3 and shape[2 - channels] == 3:
         return " Move the channels to the other end."
     if len(shape) == 2:
