@@ -190,7 +190,8 @@ def _write_names(picture: Image.Image, labels: npt.NDArray[np.integer], names: S
     for label, name in names[:LEGEND_ENTRIES]:
         region = np.pad((labels == label).astype(np.uint8), 1)  # beyond the border is outside
         distance = cv2.distanceTransform(region, cv2.DIST_L2, 3)[1:-1, 1:-1]
-        y, x = (int(place) for place in np.unravel_index(distance.argmax(), distance.shape))
+        wide = np.argwhere(distance >= 0.9 * distance.max())  # along a strip: its middle
+        y, x = wide[((wide - wide.mean(axis=0)) ** 2).sum(axis=1).argmin()].tolist()
         for size in sizes:
             font = ImageFont.load_default(size)
             half = font.getlength(name) / 2
