@@ -32,7 +32,7 @@ from sclip_lightning.engine.callbacks import (
     SamplePanels,
     TensorBoardReport,
 )
-from sclip_lightning.engine.interruption import StopRequest
+from sclip_lightning.engine.interruption import TERMINATED, StopRequest
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.errors import ConfigError, DataError, RunError, SclipError, StoppedError
 from sclip_lightning.records import load_records
@@ -160,16 +160,18 @@ class TestCLI(LightningCLI):
         try:
             yield
         except BaseException as error:
-            if stop.parent is not None and (isinstance(error, StoppedError) or stop.orphaned):
+            if stop.told_by(error):
+                stop.ask()
+            if stop.parent is not None and (isinstance(error, StoppedError) or stop.told_by(error) or stop.orphaned):
                 # The first process says why. Its children must end with 0 then: seeing another code, Lightning kills
                 # the first process in the middle of its image.
                 sys.exit(1 if stop.orphaned else 0)
             if stop.told_by(error):
                 stop.end_children()
-                raise StoppedError(f"The run was told to stop (SIGTERM). {self._progress()}") from error
+                raise StoppedError(f"{TERMINATED} {self._progress()}") from error
             if isinstance(error, StoppedError):
                 stop.wait_for_children()
-                raise StoppedError(f"Stopped at your request. {self._progress()}") from error
+                raise StoppedError(f"{stop.reason} {self._progress()}") from error
             try:
                 if not isinstance(error, SclipError):
                     stop.await_failure(_connection_lost(error))

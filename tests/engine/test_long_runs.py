@@ -133,7 +133,9 @@ def test_killed_at_any_moment(options, seed):
     shutil.copytree(folder("one"), folder("three"))
     run(*options, "--name=one")
     process = start(*options, "--trainer.devices=3", "--name=three", "--resume", module="sclip_lightning")
-    assert process.wait(PATIENCE) == 0, process.stderr.read()
+    ended, error = process.wait(PATIENCE), process.stderr.read()
+    assert ended == 0, error
+    assert "deprecated" not in error
     assert digits("one") == digits("three") == digits("whole")
     again = load_records(folder("one"), session=1)
     assert len(again.images) == IMAGES - len(before.images) + bool(before.images)
@@ -354,12 +356,15 @@ def test_worker_killed(options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("whom", ["terminal", "first", "second"])
+@pytest.mark.parametrize("whom", ["terminal", "first", "second", "timeout"])
 def test_interrupted_once(options, whom):
     process = start(*options, "--trainer.devices=2", "--name=a", "--data.num_workers=1")
     wait_for_records(process, "a", 2)
     if whom == "terminal":  # every process of the group, those that read images included
         os.killpg(process.pid, signal.SIGINT)
+    elif whom == "timeout":  # sends another signal, to the first process and to the group; scancel to the group only
+        os.kill(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGTERM)
     else:
         ranks = [pid for pid in members(process.pid) if parent(pid) in (os.getpid(), process.pid)]
         os.kill(process.pid if whom == "first" else second_rank(process.pid, ranks), signal.SIGINT)
@@ -367,6 +372,9 @@ def test_interrupted_once(options, whom):
     error = process.stderr.read()
     wait_for_end_of_all(process.pid)
     assert "Traceback" not in error
+    assert ("The run was told to stop (SIGTERM)." if whom == "timeout" else "Stopped at your request.") in error
+    assert "memory" not in error
+    assert "error:" not in error
     recorded = load_records(folder("a"))
     assert 2 <= len(recorded.images) < IMAGES
     assert recorded.damaged == 0
