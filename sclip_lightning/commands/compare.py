@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sclip_lightning.commands.report import in_short, read_run
-from sclip_lightning.errors import ConfigError
+from sclip_lightning.errors import ConfigError, counted
 from sclip_lightning.records import Records, load_records
 from sclip_lightning.records.artefacts import LABELS, image_file
 from sclip_lightning.records.run import Run
@@ -79,7 +79,7 @@ def run_compare(arguments: Sequence[str]) -> None:
     images = image_changes(tables[0], tables[1], options.metric)[: options.show_images]
     names = in_short([options.a, options.b])
     sections = {
-        f"Scores over {len(a.images)} images, with the 95 % interval of the difference": [
+        f"Scores over {counted(len(a.images), 'image', 'images')}, with the 95 % interval of the difference": [
             _row("score", difference.metric, difference) for difference in differences
         ],
         "Classes whose IoU changed most": [_row("class", change.name, change) for change in classes],
@@ -97,7 +97,7 @@ def run_compare(arguments: Sequence[str]) -> None:
         written = write_panels(folders, [change.id for change in images], target, options.allow_modules)
         if options.format == "table":
             upper, lower = names
-            panels = "1 panel" if written == 1 else f"{written} panels"
+            panels = counted(written, "panel", "panels")
             sys.stdout.write(f"\n{panels} written to {options.panels}, {upper} above {lower}\n")
 
 
@@ -123,8 +123,8 @@ def _common(folders: tuple[Path, Path], runs: tuple[Run, Run]) -> tuple[Records,
     if scored[0] != scored[1]:
         first, second = in_short([str(folder) for folder in folders])
         remarks.append(
-            f"Compared on the {len(both)} images that both runs have scored: {len(scored[0] - scored[1])} of {first} "
-            f"and {len(scored[1] - scored[0])} of {second} are left out."
+            f"Compared on the {counted(len(both), 'image', 'images')} that both runs have scored: "
+            f"{len(scored[0] - scored[1])} of {first} and {len(scored[1] - scored[0])} of {second} are left out."
         )
     names = dict.fromkeys([*a.protocol, *b.protocol])
     for name in names:

@@ -106,7 +106,8 @@ def run_predict(arguments: Sequence[str]) -> None:
     left_out = f", {len(skipped)} of {len(files)} images skipped" if skipped else ""
     print(f"\n{table.summary()}{left_out}\n\nWritten to {output}")  # noqa: T201  what the command is for
     if skipped:
-        msg = f"{len(skipped)} of {len(files)} images were skipped, named above; the others are done."
+        were = "was" if len(skipped) == 1 else "were"
+        msg = f"{len(skipped)} of {len(files)} images {were} skipped, named above; the others are done."
         raise DataError(msg)
 
 

@@ -188,7 +188,8 @@ class TestCLI(LightningCLI):
         if run is None or self.folder is None:
             return "Nothing is kept: no image was finished, or there is no logger."
         done = len(load_records(self.folder).of(run.ids).images)
-        return f"{done} of {len(run.ids)} images are recorded in {self.folder}: the same command goes on from there."
+        are = "is" if done == 1 else "are"
+        return f"{done} of {len(run.ids)} images {are} recorded in {self.folder}: the same command goes on from there."
 
     def _find_data(self) -> None:
         """Find the images before anything is written: a command without data leaves nothing behind."""

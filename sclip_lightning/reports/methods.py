@@ -91,7 +91,7 @@ def _cells(runs: Mapping[str, Results]) -> Cells:
         place = Path(os.path.abspath(Path(folder).expanduser())).name, results.benchmark  # noqa: PTH100  of . and .., too
         if place in cells:
             msg = (
-                f"Two runs are the cell of method {place[0]} and benchmark {place[1]}: {folders[place]} and {folder}. "
+                f"Two runs are of method {place[0]} on benchmark {place[1]}: {folders[place]} and {folder}. "
                 "A method is called what its runs' folders are called. Give one of the two, or rename a folder."
             )
             raise ConfigError(msg)

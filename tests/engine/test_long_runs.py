@@ -319,7 +319,7 @@ def test_unreadable_image_in_the_middle(options, tmp_path, capsys):
     assert len(load_records(folder("a")).images) == 3
 
     run(*options, "--name=a", "--data.on_error=skip")
-    assert "Incomplete: 1 images" in capsys.readouterr().out
+    assert "Incomplete: 1 image could not be scored and was skipped" in capsys.readouterr().out
     found = results("a")
     assert found["protocol"]["images"] == f"{IMAGES - 1} of {IMAGES}"
     assert image.name in found["skipped"][image.stem]

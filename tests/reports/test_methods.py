@@ -90,7 +90,7 @@ def test_one_name_for_two_methods_is_said():
 
 
 def test_two_runs_for_one_cell_are_refused():
-    with pytest.raises(ConfigError, match="method a and benchmark X: first/a and second/a"):
+    with pytest.raises(ConfigError, match="method a on benchmark X: first/a and second/a"):
         table(("first/a", result("X", 0.5)), ("second/a", result("X", 0.5)))
 
 

@@ -146,8 +146,8 @@ def to_rgb(image: ImageInput | object) -> npt.NDArray[np.uint8]:
             raise DataError(msg)
         return np.array(image)  # a copy: the caller may go on to write into its own
     msg = (
-        f"An image cannot be a {type(image).__name__}: give a path, a PIL image, a numpy array [H, W, 3] uint8 or a "
-        "tensor [3, H, W] uint8."
+        f"An image cannot be of type {type(image).__name__}: give a path, a PIL image, a numpy array [H, W, 3] uint8 "
+        "or a tensor [3, H, W] uint8."
     )
     raise DataError(msg)
 
