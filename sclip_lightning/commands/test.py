@@ -122,7 +122,7 @@ class TestCLI(LightningCLI):
             chosen = ", ".join(f"--trainer.{name} {given.get(name)}" for name in ("accelerator", "devices", "strategy"))
             msg = (
                 f"No trainer can be made of these options ({chosen}): {' '.join(str(error).split())} Give others; "
-                "sclip test --help has what there is."
+                "sclip test --help.all lists all options."
             )
             raise ConfigError(msg) from error
         # Lightning puts the callbacks that have options first; results come before whatever draws.
@@ -198,8 +198,8 @@ class TestCLI(LightningCLI):
         except DataError as error:
             error.hints = (
                 f"The benchmark is {self.datamodule.benchmark.name}, {self.data_origin}; --data NAME takes another.",
-                "docs/datasets.md says where each benchmark's files come from and how they lie; sclip test --config "
-                "demo.yaml needs none.",
+                "docs/datasets.md says where each benchmark's files come from and how its folder looks; sclip test "
+                "--config demo.yaml needs none.",
             )
             raise
 
