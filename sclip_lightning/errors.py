@@ -12,6 +12,7 @@ __all__ = [
     "SclipError",
     "StoppedError",
     "UsageError",
+    "counted",
     "message_of",
 ]
 
@@ -60,3 +61,8 @@ def message_of(error: SclipError) -> str:
     """The paragraph of an error, also of one that a DataLoader worker raised and torch wrapped into a traceback."""
     last_line = str(error).strip().splitlines()[-1]
     return last_line.split(f"{type(error).__name__}: ", 1)[-1]
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """A number with the words that go with it: "1 image was", "2 images were"."""
+    return f"{number} {one if number == 1 else many}"

@@ -1,19 +1,24 @@
 """Open-vocabulary segmentation of single images: any image, any classes."""
 
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields, replace
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
+import numpy.typing as npt
+import PIL.Image
 import torch
+from torch import Tensor
 
 from sclip_lightning.data.reading.images import ImageInput, to_rgb
 from sclip_lightning.data.reading.transforms import check_patch, image_pipeline, prepare
-from sclip_lightning.errors import ConfigError
+from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.files import cache_folder
 from sclip_lightning.model.assembly import build_segmentor, load_networks
+from sclip_lightning.model.likeness import alike
 from sclip_lightning.model.memory import memory_for
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import Settings, resolve
@@ -30,9 +35,6 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 #: Segmentors that are kept ready, one per list of classes; each holds little more than its text embeddings.
 VOCABULARIES = 16
-
-#: Names whose embeddings have a larger cosine than this are one name to the network.
-SAME = 0.9999
 
 
 class Segmentor:
@@ -110,13 +112,29 @@ class Segmentor:
         chosen = SegmentorOptions(architecture=architecture, weights=weights, **options)
         return cls(chosen, short_side=short_side, device=device, precision=precision)
 
-    @torch.no_grad()
-    def predict(self, image: ImageInput, classes: Classes | Vocabulary, background: bool = False) -> Prediction:
-        """Segment one image.
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a str is a Sequence[str], and is one image
+        self, image: ImageInput, classes: Classes | Vocabulary, background: bool = False
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, image: Sequence[ImageInput], classes: Classes | Vocabulary, background: bool = False
+    ) -> list[Prediction]: ...
+
+    def predict(
+        self,
+        image: ImageInput | Sequence[ImageInput],
+        classes: Classes | Vocabulary,
+        background: bool = False,
+    ) -> Prediction | list[Prediction]:
+        """Segment one image, or each of several by itself.
 
         Args:
             image: A path, a PIL image, a numpy array [H, W, 3] uint8 or a tensor [3, H, W] uint8, all RGB; see
-                :func:`~sclip_lightning.data.reading.images.to_rgb`.
+                :func:`~sclip_lightning.data.reading.images.to_rgb`. Or a list of such, of any sizes: the predictions
+                then come in its order, each with the labels that its image would get alone. For more than memory
+                holds, see :meth:`predict_each`.
             classes: A text such as ``"cat, grass=lawn|meadow, sky"``, a list of names, or a mapping from name to
                 synonyms; see :meth:`Vocabulary.parse`. Their embeddings are kept in memory and on disk.
             background: Add a class 0 for whatever is none of the classes; see :meth:`Vocabulary.with_background`.
@@ -127,6 +145,52 @@ class Segmentor:
             ConfigError: Classes that cannot be told apart, or a threshold without a background.
         """
         vocabulary = self.vocabulary(classes, background)
+        if isinstance(image, str) or not isinstance(image, Sequence):
+            return self._predict(image, vocabulary)
+        # What class maps are made of takes far more memory than labels: the images are segmented again for them.
+        return [
+            replace(prediction, _class_maps=partial(self._class_maps_of, prediction.image, vocabulary))
+            for prediction in self.predict_each(image, vocabulary)
+        ]
+
+    def predict_each(
+        self, images: Iterable[ImageInput], classes: Classes | Vocabulary, background: bool = False
+    ) -> Iterator[Prediction]:
+        """Segment any number of images one after the other, each when its prediction is asked for.
+
+        Nothing of an image is kept here once the next is asked for.
+
+        Args:
+            images: As for :meth:`predict`; may be a generator.
+            classes: Likewise.
+            background: Likewise.
+
+        Raises:
+            DataError: As :meth:`predict`, when it comes to the image; or a single image instead of several.
+            ConfigError: At once, as :meth:`predict`.
+        """
+        if isinstance(images, str | Path | PIL.Image.Image | np.ndarray | Tensor):
+            msg = "predict_each takes several images, in a list for instance. For a single one there is predict."
+            raise DataError(msg)
+        vocabulary = self.vocabulary(classes, background)
+        self._fitted(vocabulary)
+        return self._one_by_one(images, vocabulary)
+
+    def _one_by_one(self, images: Iterable[ImageInput], vocabulary: Vocabulary) -> Iterator[Prediction]:
+        for number, image in enumerate(images, 1):
+            try:
+                yield self._predict(image, vocabulary)
+            except DataError as error:
+                if isinstance(image, str | Path):
+                    raise  # the message has its name
+                msg = f"Image {number} of those given: {error}"
+                raise DataError(msg) from error
+
+    def _class_maps_of(self, rgb: npt.NDArray[np.uint8], vocabulary: Vocabulary) -> Tensor:
+        return self._predict(rgb, vocabulary)._class_maps()
+
+    @torch.no_grad()
+    def _predict(self, image: ImageInput, vocabulary: Vocabulary) -> Prediction:
         rgb = to_rgb(image)
         model, settings = self._fitted(vocabulary)
         source = str(image) if isinstance(image, str | Path) else "The image"
@@ -163,11 +227,7 @@ class Segmentor:
 
     def alike(self, vocabulary: Vocabulary) -> list[tuple[str, str]]:
         """Pairs of names of different classes whose embeddings are nearly equal: which one wins is rounding noise."""
-        model = self._fitted(vocabulary)[0]
-        words = [word for synonyms in vocabulary.synonyms for word in synonyms]
-        near = (model.queries @ model.queries.T > SAME).triu(1)
-        near &= model.query_classes[:, None] != model.query_classes
-        return [(words[a], words[b]) for a, b in near.nonzero().tolist()]
+        return alike(self.sliding_window(vocabulary), vocabulary.synonyms)
 
     def _fit(self, vocabulary: Vocabulary) -> tuple[SlidingWindowSegmentor, Settings]:
         check_options(self.options, vocabulary)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sclip_lightning.data.reading.benchmark import Benchmark, Protocol, read_class_file
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.pictures.palette import BACKGROUND_COLOUR, distinct_colours
+from sclip_lightning.pictures.palette import BACKGROUND_COLOUR, class_colours
 
 __all__ = ["BACKGROUND", "Classes", "Vocabulary"]
 
@@ -93,7 +93,7 @@ class Vocabulary:
         vocabulary = cls(
             tuple(words[0] for words in synonyms),
             synonyms,
-            _colours(len(synonyms), has_background),
+            _colours(synonyms, has_background),
             has_background,
             protocol=_for_background(OWN) if has_background else OWN,
         )
@@ -186,7 +186,7 @@ def _same(a: str, b: str) -> bool:
     return _key(a) == _key(b)
 
 
-def _colours(count: int, has_background: bool) -> npt.NDArray[np.uint8]:
+def _colours(synonyms: Sequence[Sequence[str]], has_background: bool) -> npt.NDArray[np.uint8]:
     if not has_background:
-        return distinct_colours(count)
-    return np.concatenate([np.array([BACKGROUND_COLOUR], np.uint8), distinct_colours(count - 1)])
+        return class_colours(synonyms)
+    return np.concatenate([np.array([BACKGROUND_COLOUR], np.uint8), class_colours(synonyms[1:])])

@@ -261,7 +261,10 @@ def test_more_processes_change_no_digit(options, tmp_path):
     run(*command, "--trainer.devices=1", "--name=1")
     for devices in (2, 4):
         arguments = [sys.executable, "-m", "sclip_lightning", *command, f"--trainer.devices={devices}"]
-        subprocess.run([*arguments, f"--name={devices}"], env=environment, check=True, timeout=300)
+        ended = subprocess.run(
+            [*arguments, f"--name={devices}"], env=environment, check=True, timeout=300, capture_output=True, text=True
+        )
+        assert "deprecated" not in ended.stderr
     one, two, four = (load(f"VOC21/{devices}") for devices in (1, 2, 4))
     assert one["metrics"] == two["metrics"] == four["metrics"]
     assert one["classes"] == two["classes"] == four["classes"]

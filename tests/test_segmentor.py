@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,61 @@ def test_every_kind_of_image_gives_the_same_labels(load, rgb, tmp_path):
     expected = segmentor.predict(rgb, CLASSES).labels
     for image in (tmp_path / "image.png", Image.fromarray(rgb), tensor):
         np.testing.assert_array_equal(segmentor.predict(image, CLASSES).labels, expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"refiners": [PAMR(2), DenseCRF(2)]}])
+def test_several_images_give_what_each_gives_alone(load, rgb, tmp_path, options):
+    segmentor = load(**options)
+    other = np.random.default_rng(1).integers(256, size=(90, 40, 3), dtype=np.uint8)
+    Image.fromarray(other).save(tmp_path / "image.png")
+    images = [rgb, str(tmp_path / "image.png"), Image.fromarray(rgb[:, ::-1])]
+    alone = [segmentor.predict(image, CLASSES, background=True) for image in images]
+    for found in (
+        segmentor.predict(images, CLASSES, background=True),
+        segmentor.predict(tuple(images), CLASSES, background=True),
+        list(segmentor.predict_each(iter(images), CLASSES, background=True)),
+    ):
+        assert len(found) == 3
+        for one, expected in zip(found, alone, strict=True):
+            np.testing.assert_array_equal(one.labels, expected.labels)
+            np.testing.assert_array_equal(one.image, expected.image)
+            np.testing.assert_array_equal(one.probabilities, expected.probabilities)
+            assert one.classes == expected.classes
+    assert segmentor.predict([], CLASSES) == []
+
+
+def test_of_several_images_labels_and_images_alone_are_kept(load, rgb):
+    """What probabilities are made of takes far more memory; and one after the other means just that."""
+    segmentor, kept = load(), []
+    model = segmentor.sliding_window(segmentor.vocabulary(CLASSES))
+    segment = model.predict
+
+    def noted(*arguments):
+        segmentation = segment(*arguments)
+        kept.append(weakref.ref(segmentation))
+        return segmentation
+
+    model.predict = noted
+    predictions = segmentor.predict([rgb, rgb], CLASSES)
+    assert [reference() for reference in kept] == [None, None]
+    assert predictions[1].probabilities.shape == (3, 50, 70)
+    assert len(kept) == 3
+    each = segmentor.predict_each([rgb] * 5, CLASSES)
+    assert len(kept) == 3
+    next(each)
+    assert len(kept) == 4
+
+
+def test_what_is_wrong_with_one_of_several_images_is_said_of_that_one(load, rgb, tmp_path):
+    segmentor = load()
+    with pytest.raises(DataError, match=r"^Image 2 of those given: The array is \(50, 70\)"):
+        segmentor.predict([rgb, rgb[..., 0]], CLASSES)
+    with pytest.raises(DataError, match=f"^There is no image {tmp_path}/none.jpg"):
+        segmentor.predict([rgb, tmp_path / "none.jpg"], CLASSES)
+    with pytest.raises(DataError, match="predict_each takes several images"):
+        segmentor.predict_each("photo.jpg", CLASSES)
+    with pytest.raises(ConfigError, match="stands twice"):
+        segmentor.predict_each([rgb], "cat, cat")
 
 
 def test_background_takes_what_is_uncertain(load, rgb):

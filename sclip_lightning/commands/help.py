@@ -18,7 +18,7 @@ parts
                                ones lie over earlier ones
   --method NAME                a published method: its parts and its numbers; short for --config NAME.yaml
   --protocol NAME              evaluate as this method's authors do; the method's own otherwise
-  --model.architecture NAME    of open_clip, ViT-B-16-quickgelu by default; demo is the small one that comes along
+  --model.architecture NAME    of open_clip, ViT-B-16-quickgelu by default; demo is the small one of this package
   --model.weights NAME         a tag of open_clip (openai by default), a file, or demo
   --model.decoder.attention A  vanilla, maskclip, sclip, clearclip, naclip or segearth
   --model.decoder.rcs true     ResCLIP's residual attention;  --model.decoder.sfr true: its semantic feedback

@@ -12,16 +12,18 @@ import yaml
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from tqdm import tqdm
 
-from sclip_lightning.commands.failures import explain
+from sclip_lightning.commands.failures import explain, stoppable
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.data.reading.benchmark import read_class_file
+from sclip_lightning.data.reading.heif import INSTALL_HEIF
 from sclip_lightning.data.reading.images import ImageFile, check_images, find_images, unread_images
 from sclip_lightning.engine.environment import describe_environment
-from sclip_lightning.errors import ConfigError, DataError, RunError, SclipError, message_of
+from sclip_lightning.errors import ConfigError, DataError, RunError, SclipError, StoppedError, message_of
 from sclip_lightning.files import DEMO, replacing, write_text
 from sclip_lightning.model.description import describe_segmentor
+from sclip_lightning.model.likeness import warning_of
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
 from sclip_lightning.records.artefacts import CONFIG, LABELS, OVERLAYS
@@ -57,8 +59,8 @@ def run_predict(arguments: Sequence[str]) -> None:
     files = find_images(options.images, options.recursive)
     if others := unread_images(options.images, options.recursive):
         sys.stderr.write(
-            f"Note: {len(others)} HEIC {'files are' if others[1:] else 'file is'} passed over, since Pillow does not "
-            f"read them: {', '.join(map(str, others[:3]))}{', ...' if others[3:] else ''}. Convert them to JPEG.\n"
+            f"Note: {len(others)} HEIC {'files are' if others[1:] else 'file is'} passed over: "
+            f"{', '.join(map(str, others[:3]))}{', ...' if others[3:] else ''}. {INSTALL_HEIF}\n"
         )
     if options.on_error == "stop":
         try:
@@ -74,12 +76,8 @@ def run_predict(arguments: Sequence[str]) -> None:
     check_place(*place)
     segmentor = Segmentor(chosen, short_side=options.short_side, device=options.device, precision=options.precision)
     segmentor.sliding_window(vocabulary)
-    if alike := segmentor.alike(vocabulary):
-        pairs = "; ".join(f"{a} and {b}" for a, b in alike[:3])
-        sys.stderr.write(
-            f"Note: these names are the same to this CLIP, and which of two classes a pixel gets is chance: {pairs}"
-            f"{'; ...' if alike[3:] else ''}. Use other words.\n"
-        )
+    for warning in warning_of(segmentor.alike(vocabulary)):
+        sys.stderr.write(f"Note: {warning} Use other words.\n")
 
     try:
         output = new_run_folder(*place)
@@ -88,12 +86,12 @@ def run_predict(arguments: Sequence[str]) -> None:
         write_text(output / CONFIG, parser.dump(options, skip_none=False))
         write_text(output / "classes.csv", _class_table(vocabulary))
         write_text(output / "settings.json", _describe(segmentor, vocabulary))
-        with ShareTable(output / "shares.csv", vocabulary.names) as table:
+        with ShareTable(output / "shares.csv", vocabulary.names) as table, stoppable():
             skipped = _predict_all(segmentor, vocabulary, files, output, table, options.on_error)
     except OSError as error:
-        message = explain(error, chosen)
-        msg = f"{message} What was done before lies in {output}; its shares.csv names every image that is done."
-        raise RunError(msg) from error
+        raise RunError(f"{explain(error, chosen)} {_what_is_done(output)}") from error
+    except StoppedError as error:
+        raise StoppedError(f"{error} {_what_is_done(output)}") from error
     if skipped:
         write_text(output / "settings.json", _describe(segmentor, vocabulary, skipped))
     for problem in skipped:
@@ -108,8 +106,13 @@ def run_predict(arguments: Sequence[str]) -> None:
     left_out = f", {len(skipped)} of {len(files)} images skipped" if skipped else ""
     print(f"\n{table.summary()}{left_out}\n\nWritten to {output}")  # noqa: T201  what the command is for
     if skipped:
-        msg = f"{len(skipped)} of {len(files)} images were skipped, named above; the others are done."
+        were = "was" if len(skipped) == 1 else "were"
+        msg = f"{len(skipped)} of {len(files)} images {were} skipped, named above; the others are done."
         raise DataError(msg)
+
+
+def _what_is_done(output: Path) -> str:
+    return f"What was done before lies in {output}; its shares.csv names every image that is done."
 
 
 def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> Vocabulary:
@@ -245,7 +248,7 @@ def _predict_all(
 def _predict(segmentor: Segmentor, vocabulary: Vocabulary, file: ImageFile, output: Path, table: ShareTable) -> None:
     """Segment one image and write what it gives; nothing of it is kept in memory.
 
-    An image is done once it has a row in the table. Where that cannot be written, its files go, too.
+    An image is done once it has a row in the table. Where it gets none, its files go, too.
     """
     prediction = segmentor.predict(file.path, vocabulary)
     labels, overlay = (output / kind / f"{file.name}.png" for kind in (LABELS, OVERLAYS))
@@ -255,7 +258,7 @@ def _predict(segmentor: Segmentor, vocabulary: Vocabulary, file: ImageFile, outp
             prediction.overlay(file.name).save(temporary, format="PNG")
         height, width = prediction.labels.shape
         table.add(file.path, file.name, (height, width), list(prediction.shares().values()))
-    except OSError:
+    except BaseException:
         labels.unlink(missing_ok=True)
         overlay.unlink(missing_ok=True)
         raise

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from sclip_lightning.records import load_records
 from sclip_lightning.records.artefacts import RESULTS, RUN
 from sclip_lightning.records.run import Run
 from sclip_lightning.reports.comparison import tabulate
+from sclip_lightning.reports.methods import method_table
 from sclip_lightning.reports.results import Results, results_of
-from sclip_lightning.reports.tables import FORMATS, render
+from sclip_lightning.reports.tables import FORMATS, TO_READ, remarks_below, render
 
-__all__ = ["read_results", "read_run", "run_report"]
+__all__ = ["in_short", "notes_once", "read_results", "read_run", "run_report"]
 
 
 def run_report(arguments: Sequence[str]) -> None:
@@ -23,27 +24,64 @@ def run_report(arguments: Sequence[str]) -> None:
         prog="sclip report", description="Print the scores of runs, finished or not.", allow_abbrev=False
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="The folder of a run.")
-    parser.add_argument("--format", choices=FORMATS, default="table", help="csv and json have all digits, as fractions")
-    parser.add_argument("--per", choices=("run", "class", "image"), default="run", help="what a row is; run by default")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="table",
+        help="csv and json have all digits, as fractions; latex needs the package booktabs",
+    )
+    parser.add_argument("--per", choices=("run", "class", "image"), help="what a row is; run by default")
+    parser.add_argument(
+        "--table",
+        choices=("runs", "methods"),
+        default="runs",
+        help="methods: a row for each name of a run's folder, a column for each benchmark; ways of evaluation that "
+        "differ are marked",
+    )
+    parser.add_argument("--metric", help="the score in a table of methods (default mIoU)")
     options = parser.parse_args(arguments)
+    found = {name: read_results(Path(name).expanduser()) for name in _with_runs(options.runs)}
+    short = dict(zip(in_short(list(found)), found.values(), strict=True))
+    notes = notes_once({name: results.notes for name, results in short.items()})
+    if options.table == "methods":
+        if options.per is not None:
+            raise ConfigError("A row of --table methods is a method: leave --per out.")
+        spelled_out = options.format not in TO_READ
+        rows, remarks = method_table(found, options.metric or "mIoU", spelled_out)
+    else:
+        if options.metric is not None:
+            raise ConfigError("--metric is for --table methods: other tables have all scores. Leave it out.")
+        rows, remarks = _rows(found, options.per or "run"), _differences(short)
+    sys.stdout.write(render(rows, options.format) + "\n" + remarks_below([*remarks, *notes], options.format))
+
+
+def _rows(found: Mapping[str, Results], per: str) -> list[dict[str, Any]]:
+    """The rows of a table of runs."""
     rows: list[dict[str, Any]] = []
-    found = {}
-    for name in _with_runs(options.runs):
+    for name, results in found.items():
         folder = Path(name).expanduser()
-        found[name] = results = read_results(folder)
-        own = {"run": name} if options.per == "run" or len(options.runs) > 1 else {}
-        if options.per == "class":
+        own = {"run": name} if per == "run" or len(found) > 1 else {}
+        if per == "class":
             rows += [own | row for row in results.classes]
-        elif options.per == "image":
+        elif per == "image":
             rows += [own | row for row in _image_rows(folder)]
         else:
             state = "finished" if (folder / RESULTS).is_file() else "unfinished"
             images = results.protocol["images"]
             rows.append(own | {"benchmark": results.benchmark, "images": images, "state": state} | results.metrics)
-    sys.stdout.write(render(rows, options.format) + "\n")
-    if options.format in ("table", "markdown"):
-        remarks = _differences(found) + [f"{name}: {note}" for name, results in found.items() for note in results.notes]
-        sys.stdout.write("".join(f"\n{remark}\n" for remark in dict.fromkeys(remarks)))
+    return rows
+
+
+def notes_once(notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Every note once, with the names it holds for."""
+    holders: dict[str, list[str]] = {}
+    for name, own in notes.items():
+        for note in dict.fromkeys(own):
+            holders.setdefault(note, []).append(name)
+    everyone = f"All {len(notes)} runs"
+    return [
+        f"{everyone if len(names) == len(notes) > 1 else ', '.join(names)}: {note}" for note, names in holders.items()
+    ]
 
 
 def _with_runs(names: Sequence[str]) -> list[str]:
@@ -112,9 +150,22 @@ def _image_rows(folder: Path) -> list[dict[str, Any]]:
     return sorted([*scored, *skipped], key=lambda row: row["index"])
 
 
-def _differences(found: dict[str, Results]) -> list[str]:
-    """What the protocols of several runs differ in, one line per choice."""
-    protocols = [results.protocol for results in found.values()]
-    names = dict.fromkeys(name for protocol in protocols for name in protocol)
-    values = {name: [str(protocol.get(name, "-")) for protocol in protocols] for name in names if name != "images"}
-    return [f"{name}: {' / '.join(choices)}" for name, choices in values.items() if len(set(choices)) > 1]
+def _differences(found: Mapping[str, Results]) -> list[str]:
+    """What the protocols of several runs differ in, one line per choice: of two in their order, of more by value."""
+    protocols = {name: results.protocol for name, results in found.items()}
+    entries = dict.fromkeys(entry for protocol in protocols.values() for entry in protocol if entry != "images")
+    lines = []
+    for entry in entries:
+        runs_of: dict[str, list[str]] = {}
+        for name, protocol in protocols.items():
+            runs_of.setdefault(str(protocol.get(entry, "-")), []).append(name)
+        if len(runs_of) > 1:
+            choices = (f"{value} ({', '.join(names)})" for value, names in runs_of.items())
+            lines.append(f"{entry}: {' / '.join(runs_of) if len(found) == 2 else '; '.join(choices)}")
+    return lines
+
+
+def in_short(names: Sequence[str]) -> list[str]:
+    """Names of folders without what lies above them, where that tells them apart."""
+    last = [Path(name).name for name in names]
+    return last if len(set(last)) == len(names) and all(last) else list(names)

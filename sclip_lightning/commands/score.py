@@ -18,7 +18,7 @@ from sclip_lightning.data.reading.layout import expand, list_files
 from sclip_lightning.data.reading.masks import LabelMap, read_mask
 from sclip_lightning.engine.environment import describe_environment, peak_memory
 from sclip_lightning.engine.evaluation import Evaluation, check_agreement, notes_on
-from sclip_lightning.errors import DataError
+from sclip_lightning.errors import DataError, counted
 from sclip_lightning.records import ImageRecord, Records, RecordWriter
 from sclip_lightning.records.run import Run, Session
 from sclip_lightning.records.run_folder import check_place, new_run_folder
@@ -126,7 +126,7 @@ def score_predictions(
 
     notes = notes_on(benchmark)
     if absent:
-        notes.append(f"Incomplete: {len(absent)} images have no prediction and were skipped.")
+        notes.append(f"Incomplete: {counted(len(absent), 'image has', 'images have')} no prediction, and no score.")
     device = torch.device("cpu")
     run = Run(
         benchmark=benchmark.name,

@@ -33,7 +33,7 @@ from sclip_lightning.engine.callbacks import (
     TensorBoardReport,
 )
 from sclip_lightning.engine.datamodule import SegmentationDataModule
-from sclip_lightning.engine.interruption import StopRequest
+from sclip_lightning.engine.interruption import TERMINATED, StopRequest
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.errors import ConfigError, DataError, RunError, SclipError, StoppedError
 from sclip_lightning.records import load_records
@@ -143,7 +143,7 @@ class TestCLI(LightningCLI):
             chosen = ", ".join(f"--trainer.{name} {given.get(name)}" for name in ("accelerator", "devices", "strategy"))
             msg = (
                 f"No trainer can be made of these options ({chosen}): {' '.join(str(error).split())} Give others; "
-                "sclip test --help has what there is."
+                "sclip test --help.all lists all options."
             )
             raise ConfigError(msg) from error
         # Lightning puts the callbacks that have options first; results come before whatever draws.
@@ -181,16 +181,18 @@ class TestCLI(LightningCLI):
         try:
             yield
         except BaseException as error:
-            if stop.parent is not None and (isinstance(error, StoppedError) or stop.orphaned):
+            if stop.told_by(error):
+                stop.ask()
+            if stop.parent is not None and (isinstance(error, StoppedError) or stop.told_by(error) or stop.orphaned):
                 # The first process says why. Its children must end with 0 then: seeing another code, Lightning kills
                 # the first process in the middle of its image.
                 sys.exit(1 if stop.orphaned else 0)
             if stop.told_by(error):
                 stop.end_children()
-                raise StoppedError(f"The run was told to stop (SIGTERM). {self._progress()}") from error
+                raise StoppedError(f"{TERMINATED} {self._progress()}") from error
             if isinstance(error, StoppedError):
                 stop.wait_for_children()
-                raise StoppedError(f"Stopped at your request. {self._progress()}") from error
+                raise StoppedError(f"{stop.reason} {self._progress()}") from error
             try:
                 if not isinstance(error, SclipError):
                     stop.await_failure(_connection_lost(error))
@@ -207,7 +209,8 @@ class TestCLI(LightningCLI):
         if run is None or self.folder is None:
             return "Nothing is kept: no image was finished, or there is no logger."
         done = len(load_records(self.folder).of(run.ids).images)
-        return f"{done} of {len(run.ids)} images are recorded in {self.folder}: the same command goes on from there."
+        are = "is" if done == 1 else "are"
+        return f"{done} of {len(run.ids)} images {are} recorded in {self.folder}: the same command goes on from there."
 
     def _find_data(self) -> None:
         """Find the images before anything is written: a command without data leaves nothing behind."""
@@ -216,8 +219,8 @@ class TestCLI(LightningCLI):
         except DataError as error:
             error.hints = (
                 f"The benchmark is {self.data.benchmark.name}, {self.data_origin}; --data NAME takes another.",
-                "docs/datasets.md says where each benchmark's files come from and how they lie; sclip test --config "
-                "demo.yaml needs none.",
+                "docs/datasets.md says where each benchmark's files come from and how its folder looks; sclip test "
+                "--config demo.yaml needs none.",
             )
             raise
 

@@ -1,6 +1,6 @@
 """The run under way, as callbacks see it: one typed object, and one way to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,6 +46,7 @@ class RunContext:
         ranks: Its processes.
         parts: What the segmentor is made of, in words.
         segment: [H, W] int64 labels of a sample, computed once more as in the test; nothing is counted or recorded.
+        warnings: What may be wrong with the run, found before its first image; the results repeat it as notes.
         probabilities_wanted: Whether callbacks are handed class probabilities, too; one may set it in ``setup``.
         lacking: Asked for those of some images that are not finished, although they have been scored, because a file
             of theirs is not there; callbacks that write one per image add themselves in ``setup``.
@@ -62,6 +63,7 @@ class RunContext:
     ranks: Ranks
     parts: str
     segment: Callable[[Sample], Tensor]
+    warnings: Sequence[str] = ()
     probabilities_wanted: bool = False
     lacking: list[Callable[[set[str]], set[str]]] = field(default_factory=list)
     results: Results | None = None

@@ -1,9 +1,10 @@
 """Ending a run from outside without losing what it has in hand: Ctrl-C, and processes that belong together.
 
-The first Ctrl-C (or SIGTERM) lets every process finish its image; the second ends all at once. A terminal signals all
-processes of a run, ``kill`` one of them, so whoever is asked tells the others (SIGUSR1). A process whose parent is gone
-ends after its image, and the first process when another has failed. Processes that no other has started watch each
-other's signs of life.
+The first Ctrl-C (or SIGTERM) lets every process finish its image; a second Ctrl-C ends all at once. A terminal signals
+all processes of a run, ``kill`` one of them, so whoever is asked tells the others (SIGUSR1), and who has been told may
+still get the signal itself. ``timeout`` and ``scancel`` send SIGTERM to the group, ``timeout`` to its first process
+twice: it means the same however often it comes. A process whose parent is gone ends after its image, and the first
+process when another has failed. Processes that no other has started watch each other's signs of life.
 """
 
 import os
@@ -20,8 +21,10 @@ from sclip_lightning.data.reading.workers import STOP_SIGNALS
 from sclip_lightning.engine.heartbeat import Heartbeat
 from sclip_lightning.errors import RunError, StoppedError
 
-__all__ = ["PARENT_VARIABLE", "StopRequest"]
+__all__ = ["PARENT_VARIABLE", "TERMINATED", "StopRequest"]
 
+#: What is said of a run that SIGTERM ended.
+TERMINATED = "The run was told to stop (SIGTERM)."
 #: Environment variable with the id of the process that started the other processes of a run.
 PARENT_VARIABLE = "SCLIP_PARENT"
 #: Seconds that the first process waits for the others to finish their images. A single one may take minutes: DenseCRF
@@ -45,6 +48,8 @@ class StopRequest:
         self._started: list[Popen[bytes]] = []
         self._listening = False
         self._asked = False
+        self._interrupts = 0
+        self._terminated = False
         self._among_images = False
 
     @contextmanager
@@ -64,7 +69,7 @@ class StopRequest:
             os.environ[PARENT_VARIABLE] = str(os.getpid())
         elif PARENT_VARIABLE in os.environ:  # else a scheduler started all processes, and ends them together
             self.parent = int(os.environ[PARENT_VARIABLE])
-        numbers = {signal.SIGINT, *STOP_SIGNALS}
+        numbers = {signal.SIGINT, signal.SIGTERM, *STOP_SIGNALS}
         before = {number: signal.signal(number, self._on_signal) for number in numbers}
         self._listening = True
         try:
@@ -82,6 +87,17 @@ class StopRequest:
         """
         lost_reader = isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")
         return lost_reader and (self._asked or "signal: Terminated" in str(error))
+
+    @property
+    def reason(self) -> str:
+        """Why the run stops, in a sentence."""
+        return TERMINATED if self._terminated else "Stopped at your request."
+
+    def ask(self) -> None:
+        """Ask this process and all others to stop after the image in hand."""
+        if not self._asked:
+            self._asked = True
+            self._tell_others()
 
     def watch(self, heartbeat: Heartbeat) -> None:
         """From now on notice when another process of the run is gone, whoever started it."""
@@ -185,22 +201,26 @@ class StopRequest:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
         if number in STOP_SIGNALS:
-            if not self._asked:
-                self._asked = True
-                self._tell_others()
-        elif not self._among_images:
+            self.ask()
+            return
+        repeated = self._terminated
+        self._terminated |= number == signal.SIGTERM
+        self._interrupts += number == signal.SIGINT
+        if not self._among_images:
+            if repeated:
+                return  # the run is ending because of the first one
             self.end_children()
             raise StoppedError("Stopped on request.")
-        elif not self._asked:
-            self._asked = True
-            self._tell_others()
-        else:
+        if self._interrupts > 1:
             self.end_children()
             os._exit(StoppedError.exit_code)  # not even the image in hand is waited for
+        self.ask()
+        if number == signal.SIGINT and self.parent is None:
+            sys.stderr.write("Ctrl-C again stops at once.\n")
 
     def _tell_others(self) -> None:
         if self.parent is None:
-            sys.stderr.write("\nStopping after the image in hand; Ctrl-C again stops at once.\n")
+            sys.stderr.write("\nStopping after the image in hand.\n")
         elif not self.orphaned:
             os.kill(self.parent, signal.SIGUSR1)
         for child in self._children():

@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule
 from torch import Tensor
 
-from sclip_lightning.data.reading.dataset import Sample
+from sclip_lightning.data.reading.dataset import SKIP_ADVICE, Sample
 from sclip_lightning.data.reading.segmentation_data import SegmentationData
 from sclip_lightning.data.reading.transforms import check_patch
 from sclip_lightning.engine import wiring
@@ -86,25 +86,25 @@ class SegmentationModule(LightningModule):
 
     def on_test_start(self) -> None:
         """Embed the class names, put the segmentor together, check that it is the run's, and start the clock."""
-        clip, options, data = self.clip, self.options, self.data
+        clip, options, settings, data = self.clip, self.options, self.settings, self.data
         assert clip is not None  # configure_model has loaded it
         if self.texts is None:  # embedded on one rank, so that all have the same bits
-            ranks, settings = self.context.ranks, self.settings
-            self.texts = ranks.on_first(lambda: wiring.embed_classes(clip, settings, data, self.device))
-        self.segmentor = build_segmentor(self.networks, self.texts, self.settings).to(self.device)
+            self.texts = self.context.ranks.on_first(lambda: wiring.embed_classes(clip, settings, data, self.device))
+        self.segmentor = build_segmentor(self.networks, self.texts, settings).to(self.device)
         self.evaluation = Evaluation(data.benchmark).to(counting_device(self.device))
         protocol = wiring.describe_protocol(clip, self.segmentor, options, data, str(self.trainer.precision))
-        notes = wiring.notes_on(options, self.settings, data)
-        complete = not self.datamodule.remaining
-        begin_session(self.context, data, self.evaluation.boundary_names, protocol, notes, complete)
+        self.context.warnings = wiring.notes_on_names(self.segmentor, data)
+        notes = [*wiring.notes_on(options, settings, data), *self.context.warnings]
+        begin_session(
+            self.context, data, self.evaluation.boundary_names, protocol, notes, not self.datamodule.remaining
+        )
         self._started = time.perf_counter()
         self.stop.begin_images()
 
     def test_step(self, batch: list[Sample], batch_idx: int) -> dict[str, ImageOutput]:
         """Segment, score and record each image by itself, so that the batch size cannot change a digit.
 
-        Returns:
-            The outputs by image id, for callbacks; without images that were skipped.
+        Returns the outputs by image id, for callbacks; without images that were skipped.
         """
         outputs = {}
         for sample in batch:
@@ -117,7 +117,7 @@ class SegmentationModule(LightningModule):
                 counts = self.evaluation.update(output.labels, sample["mask"])
             except DataError as error:
                 if self.data.on_error == "stop":
-                    raise
+                    raise DataError(f"{error} {SKIP_ADVICE}") from error
                 self.context.recording.skipped(sample["id"], str(error))
                 continue
             self.context.recording.scored(sample["id"], counts, time.perf_counter() - started, sample["fingerprint"])

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 import torch
+import torch.distributed as distributed
 from lightning.pytorch import Trainer
 from torch import Tensor
 
@@ -41,7 +42,13 @@ class Ranks:
 
     def gather(self, value: float) -> Tensor:
         """This rank's value and those of all others: float64, [ranks], or a scalar where there is one rank only."""
-        return self._strategy.all_gather(torch.tensor(value, dtype=torch.float64, device=counting_device(self.device)))
+        own = torch.tensor(value, dtype=torch.float64, device=counting_device(self.device))
+        if self.number == 1:
+            return own
+        # Not the strategy's all_gather, which is made for gradients and calls what torch has deprecated.
+        values = [torch.zeros_like(own) for _ in range(self.number)]
+        distributed.all_gather(values, own)
+        return torch.stack(values)
 
     def __str__(self) -> str:
         return f"{self.number} x {self.device.type}"

@@ -12,7 +12,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from sclip_lightning.data.reading.dataset import Sample
+from sclip_lightning.data.reading.dataset import SKIP_ADVICE, Sample
 from sclip_lightning.data.reading.segmentation_data import SegmentationData
 from sclip_lightning.engine.context import RunContext
 from sclip_lightning.engine.environment import describe_environment
@@ -112,7 +112,10 @@ def remaining_images(context: RunContext, data: SegmentationData) -> list[int]:
         for lacking in context.lacking:
             finished -= lacking(finished)
         left = [index for index, id_ in enumerate(ids) if id_ not in finished]
-        data.check_files(left)
+        try:
+            data.check_files(left)
+        except DataError as error:
+            raise DataError(f"{error} {SKIP_ADVICE}") from error
         return left
 
     def remaining_or_problem() -> list[int] | DataError:

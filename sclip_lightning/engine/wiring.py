@@ -13,6 +13,7 @@ from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import DEMO, cache_folder
 from sclip_lightning.model import memory
 from sclip_lightning.model.description import describe_segmentor
+from sclip_lightning.model.likeness import alike, warning_of
 from sclip_lightning.model.options import SegmentorOptions, parts_of
 from sclip_lightning.model.settings import Settings, resolve
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
@@ -27,6 +28,7 @@ __all__ = [
     "memory_for",
     "name_parts",
     "notes_on",
+    "notes_on_names",
     "notes_on_weights",
     "settle",
 ]
@@ -99,6 +101,11 @@ def name_parts(options: SegmentorOptions) -> str:
 def notes_on(options: SegmentorOptions, settings: Settings, data: SegmentationData) -> list[str]:
     """What a reader must know of benchmark, settings and weights before quoting a score."""
     return [*evaluation.notes_on(data.benchmark), *settings.notes, *notes_on_weights(options, data.benchmark.name)]
+
+
+def notes_on_names(segmentor: SlidingWindowSegmentor, data: SegmentationData) -> list[str]:
+    """What a reader must know of class names that these weights cannot tell apart."""
+    return warning_of(alike(segmentor, data.benchmark.synonyms))
 
 
 def notes_on_weights(options: SegmentorOptions, benchmark: str) -> list[str]:

@@ -129,7 +129,7 @@ def _convert(kind: Any, value: Any, path: Path, key: str) -> Any:
         return _convert(fitting[0] if fitting else get_args(kind)[0], value, path, key)
     if not _fits(kind, value):
         name = "mapping" if _is_mapping(kind) else getattr(get_origin(kind) or kind, "__name__", str(kind))
-        msg = f"{path} has {value!r} under {key or 'its top level'}, where a {name} was expected. Correct the file."
+        msg = f"{path} has {value!r} under {key or 'its top level'}, but the kind expected is {name}. Correct the file."
         raise ConfigError(msg)
     if is_dataclass(kind):
         return _build(kind, value, path, key)

@@ -83,7 +83,7 @@ class SegmentorOptions:
         placed += [("--model.refiners", step) for step in self.refiners or []]
         for place, step in placed:
             if step is not None and step.option != place:
-                raise ConfigError(f"{type(step).__name__} cannot stand in {place}: it belongs into {step.option}.")
+                raise ConfigError(f"{type(step).__name__} cannot stand in {place}: it belongs in {step.option}.")
 
     def _check_that_nothing_is_lost(self) -> None:
         """Refuse parts that change logits before an upsampler that makes its own."""

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from sclip_lightning.pictures.palette import told_apart
+
 __all__ = ["colour", "draw_overlay", "draw_panel", "shorten"]
 
 Array = npt.NDArray[np.uint8]
@@ -23,6 +25,9 @@ _FONT_SIZE, _GAP = 14, 6
 OVERLAY_SIDES = (640, 1280)
 #: Share of the image that shows through in an overlay.
 OVERLAY_TRANSPARENCY = 0.45
+#: The letters of an overlay's legend are this part of its width, its names this part of its long side: the first that
+#: fits.
+LEGEND_SCALE, NAME_SCALES = 42, (22, 30, 40)
 #: Most classes in the legend of an overlay, the largest first.
 LEGEND_ENTRIES = 40
 #: Most classes that a palette PNG can tell apart.
@@ -82,6 +87,8 @@ def draw_panel(
     Returns:
         [H', W', 3] uint8 RGB.
     """
+    present = sorted(set(np.unique(target).tolist()) | set(np.unique(prediction).tolist()))
+    palette = told_apart(palette, [c for c in present if c < len(classes)])
     errors = np.where((prediction == target)[..., None], RIGHT_COLOUR, WRONG_COLOUR).astype(np.uint8)
     errors[target == ignore_index] = VOID_COLOUR
     overlays = [colour(target, palette), colour(prediction, palette), errors]
@@ -93,7 +100,6 @@ def draw_panel(
     width = pictures[0].width
     total = 4 * width + 5 * _GAP
     font = ImageFont.load_default(_FONT_SIZE)
-    present = sorted(set(np.unique(target).tolist()) | set(np.unique(prediction).tolist()))
     entries = [(classes[c], tuple(palette[c].tolist())) for c in present if c < len(classes)]
     if (target == ignore_index).any():
         entries.append(("not scored", VOID_COLOUR))
@@ -141,19 +147,20 @@ def draw_overlay(
     rows, columns = (np.arange(new) * old // new for new, old in ((height, labels.shape[0]), (width, labels.shape[1])))
     shown = labels[rows[:, None], columns]
 
+    shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
+    palette = told_apart(palette, np.flatnonzero(shares).tolist())
     blended = OVERLAY_TRANSPARENCY * picture + (1 - OVERLAY_TRANSPARENCY) * colour(shown, palette)
     if has_background:
         grey = picture.mean(axis=2, keepdims=True)
         blended = np.where((shown == 0)[..., None], 0.25 * picture + 0.25 * grey, blended)
     blended[_contours(shown)] = 255
 
-    shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
     order = [c for c in np.argsort(-shares, kind="stable").tolist() if shares[c] > 0]
     entries = [(f"{classes[c]}  {_percent(shares[c])}", tuple(palette[c].tolist())) for c in order[:LEGEND_ENTRIES]]
     if len(order) > LEGEND_ENTRIES:
         rest = shares[order[LEGEND_ENTRIES:]].sum()
         entries.append((f"{len(order) - LEGEND_ENTRIES} more  {_percent(rest)}", (255, 255, 255)))
-    font_size = round(max(width, OVERLAY_SIDES[0]) / 52)
+    font_size = round(max(width, OVERLAY_SIDES[0]) / LEGEND_SCALE)
     legend = _draw_legend(entries, max(width, OVERLAY_SIDES[0] // 2), font_size)
     top = font_size + 2 * _GAP if title else 0
     canvas = Image.new("RGB", (legend.width, top + height + legend.height), "white")
@@ -161,7 +168,7 @@ def draw_overlay(
         font = ImageFont.load_default(font_size)
         ImageDraw.Draw(canvas).text((_GAP, _GAP // 2), shorten(title, font, legend.width), fill="black", font=font)
     drawn = Image.fromarray(blended.astype(np.uint8))
-    _write_names(drawn, shown, [(c, classes[c]) for c in order if c > 0 or not has_background], font_size)
+    _write_names(drawn, shown, [(c, classes[c]) for c in order if c > 0 or not has_background])
     canvas.paste(drawn, (0, top))
     canvas.paste(legend, (0, top + height))
     return np.asarray(canvas)
@@ -175,24 +182,28 @@ def _contours(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
     return edges
 
 
-def _write_names(
-    picture: Image.Image, labels: npt.NDArray[np.integer], names: Sequence[tuple[int, str]], font_size: int
-) -> None:
-    """Write each class's name where its region is widest, if it fits there and covers no larger class's name."""
-    taken: list[tuple[float, float, float]] = []
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(font_size)
+def _write_names(picture: Image.Image, labels: npt.NDArray[np.integer], names: Sequence[tuple[int, str]]) -> None:
+    """Write each class's name where its region is widest, as large as fits there and covers no larger class's name."""
+    taken: list[tuple[float, float, float, float]] = []
+    draw = ImageDraw.Draw(picture)
+    sizes = [round(max(labels.shape) / scale) for scale in NAME_SCALES]
     for label, name in names[:LEGEND_ENTRIES]:
         region = np.pad((labels == label).astype(np.uint8), 1)  # beyond the border is outside
         distance = cv2.distanceTransform(region, cv2.DIST_L2, 3)[1:-1, 1:-1]
-        y, x = np.unravel_index(distance.argmax(), distance.shape)
-        half = font.getlength(name) / 2
-        if distance[y, x] < 0.7 * font_size or not half < x < labels.shape[1] - half:
-            continue
-        if any(abs(x - other) < half + reach and abs(y - row) < 1.2 * font_size for other, row, reach in taken):
-            continue
-        taken.append((float(x), float(y), half))
-        place = (int(x), int(y))
-        draw.text(place, name, "white", font, "mm", stroke_width=max(font_size // 8, 1), stroke_fill=(40, 40, 40))
+        wide = np.argwhere(distance >= 0.9 * distance.max())  # along a strip: its middle
+        y, x = wide[((wide - wide.mean(axis=0)) ** 2).sum(axis=1).argmin()].tolist()
+        for size in sizes:
+            font = ImageFont.load_default(size)
+            half = font.getlength(name) / 2
+            high = 0.6 * size
+            if distance[y, x] < 1.2 * high or not half < x < labels.shape[1] - half:
+                continue
+            if any(abs(x - left) < half + reach and abs(y - row) < high + rise for left, row, reach, rise in taken):
+                continue
+            taken.append((x, y, half, high))
+            stroke = max(round(size / 9), 1)
+            draw.text((x, y), name, "white", font, "mm", stroke_width=stroke, stroke_fill=(40, 40, 40))
+            break
 
 
 def _percent(share: float) -> str:

@@ -68,7 +68,7 @@ class RegionVote(MapStep):
             msg = (
                 f"RegionVote: the segment map has {_size(scene.regions)} pixels, the labels {_size(maps)} (rows x "
                 "columns). It must have the labels' size, for benchmarks that of the image file: make it from that "
-                "very image, or resize it by taking nearest pixels; other resizing mixes segment numbers."
+                "image, or resize it by taking nearest pixels; other resizing mixes segment numbers."
             )
             raise DataError(msg)
         # The labels themselves say how many there are at most; the vote never gives one that is not there.

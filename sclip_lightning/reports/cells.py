@@ -4,7 +4,7 @@ import re
 import unicodedata
 from typing import Any
 
-__all__ = ["csv_cell", "csv_cells", "fenced", "markdown_cell", "printable"]
+__all__ = ["csv_cell", "csv_cells", "fenced", "latex_cell", "markdown_cell", "printable"]
 
 #: How a cell begins that spreadsheets compute (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@")
@@ -13,6 +13,22 @@ _FORMULA = ("=", "+", "-", "@")
 _MARKUP = re.compile(r"[\\`*|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[])|!(?=\[)")
 _HTML = re.compile(r"<|>|&(?=#?\w+;)|~(?=~)|(?<=~)~")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "~": "&#126;"}
+#: What LaTeX takes for commands, or prints as something else in one of its usual fonts. An opening bracket or a star in
+#: the first cell of a row would be an argument of the ``\\`` before it.
+_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "`": r"\textasciigrave{}",
+    "[": "{[}",
+    "*": "{*}",
+}
+#: Characters of which LaTeX makes another one where two or three follow each other.
+_LATEX_LIGATURES = re.compile(r"(?<=-)-|(?<=')'|(?<=,),|(?<=[?!])`")
 
 
 def printable(text: str) -> str:
@@ -24,6 +40,12 @@ def markdown_cell(text: str) -> str:
     """The text as a cell of a Markdown table that shows just that."""
     escaped = _MARKUP.sub(lambda found: f"\\{found[0]}", printable(text))
     return _HTML.sub(lambda found: _ENTITIES[found[0]], escaped)
+
+
+def latex_cell(text: str) -> str:
+    """The text as a cell of a LaTeX table that shows just that."""
+    apart = _LATEX_LIGATURES.sub(lambda found: f"\0{found[0]}", printable(text))
+    return "".join("{}" if character == "\0" else _LATEX.get(character, character) for character in apart)
 
 
 def csv_cells(row: dict[str, Any]) -> dict[str, Any]:

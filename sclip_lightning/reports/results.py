@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sclip_lightning.errors import RunError
+from sclip_lightning.errors import RunError, counted
 from sclip_lightning.files import replacing, write_text
 from sclip_lightning.records import Records, fold
 from sclip_lightning.records.artefacts import PER_CLASS, RESULTS
@@ -110,21 +110,22 @@ def results_of(run: Run, records: Records, performance: Mapping[str, Any] | None
     if records.skipped:
         first = records.skipped[0]
         notes.append(
-            f"Incomplete: {len(records.skipped)} images could not be scored and were skipped; the first, {first.id}: "
-            f"{first.skipped}"
+            f"Incomplete: {counted(len(records.skipped), 'image', 'images')} could not be scored and "
+            f"{'was' if len(records.skipped) == 1 else 'were'} skipped; the first, {first.id}: {first.skipped}"
         )
     missing = len(run.ids) - len(records.images) - len(records.skipped)
     if missing:
-        notes.append(f"Unfinished: {missing} of {len(run.ids)} images are still to be segmented.")
+        are = "is" if missing == 1 else "are"
+        notes.append(f"Unfinished: {missing} of {len(run.ids)} images {are} still to be segmented.")
     if records.conflicting:
         notes.append(
-            f"{len(records.conflicting)} images were segmented twice with different results, {records.conflicting[0]} "
-            "for one; those of the later session count."
+            f"{counted(len(records.conflicting), 'image was', 'images were')} segmented twice with different results, "
+            f"{records.conflicting[0]} for one; those of the later session count."
         )
     if records.damaged:
         notes.append(
-            f"{records.damaged} lines of the records are torn or damaged and count for nothing, as a killed process or "
-            "a full disk leaves them; their images were segmented again, or still have to be."
+            f"{counted(records.damaged, 'line', 'lines')} of the records torn or damaged, as a killed process or a "
+            "full disk leaves them: what stood there counts for nothing, and was segmented again or still has to be."
         )
     mixed = run.mixed()
     return Results(

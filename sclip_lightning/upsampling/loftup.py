@@ -28,7 +28,7 @@ class LoftUp(SheetStep):
     """Replaces patch logits by logits on a finer grid (Huang et al., LoftUp, ICCV 2025, arXiv 2504.14032).
 
     Args:
-        weights: A local checkpoint, owner/repository/file on the Hugging Face Hub (with @commit, that very version of
+        weights: A local checkpoint, owner/repository/file on the Hugging Face Hub (with @commit, that version of
             it), or demo. Null, random weights, is accepted only together with random CLIP weights.
         mode: affinity mixes the patches' logits by the likeness of upsampled features; direct compares the upsampled
             features with the text, for which they were not trained; the attention then plays no part.

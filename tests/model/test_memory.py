@@ -79,7 +79,7 @@ def test_so_does_a_test_that_was_told_to(small, too_little, tmp_path, capsys):
                  "--trainer.enable_progress_bar=false", *small]  # fmt: skip
     main([*arguments, "--data.on_error=skip"])
     printed = capsys.readouterr().out
-    assert "Incomplete: 1 images" in printed
+    assert "Incomplete: 1 image could not be scored and was skipped" in printed
     assert f"2007_000001 has 48 x 70 pixels (height x width), and {too_little}" in printed
 
 

@@ -37,7 +37,7 @@ def test_refiners_may_stand_in_the_order_of_what_they_work_on():
     ],
 )
 def test_a_part_in_a_place_that_is_not_its_own_is_refused(place, part, belongs):
-    with pytest.raises(ConfigError, match=f"cannot stand in --model.{place}: it belongs into {belongs}"):
+    with pytest.raises(ConfigError, match=f"cannot stand in --model.{place}: it belongs in {belongs}"):
         SegmentorOptions(weights=None, **{place: part})
 
 

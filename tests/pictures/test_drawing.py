@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from sclip_lightning.pictures.drawing import draw_overlay
+from sclip_lightning.pictures.drawing import draw_overlay, draw_panel
 from sclip_lightning.pictures.palette import distinct_colours
 
 
@@ -30,6 +31,39 @@ def test_legend_has_the_classes_seen_in_their_colours():
     legend, palette = overlay(labels)[640:], distinct_colours(3)
     seen = [(legend == shade).all(axis=2).sum() > 50 for shade in palette]
     assert seen == [True, True, False]
+
+
+def letters(drawn, rows, columns):
+    """Height of what is written in white on a part of a picture, in pixels; 0 for nothing."""
+    white = (drawn[rows, columns] > 240).all(axis=2).any(axis=1)
+    return 0 if not white.any() else int(np.ptp(np.flatnonzero(white))) + 1
+
+
+@pytest.mark.parametrize("side", [640, 1280])
+def test_names_grow_with_the_picture_and_shrink_with_the_region(side):
+    """As high as a capital letter and descenders in a font of side / 22, but no higher than a small region allows."""
+    labels = np.zeros((side, side), np.uint8)
+    labels[:, : side // 2] = 1
+    labels[side // 2 : side // 2 + side // 20, side // 2 + 4 :] = 2
+    drawn = overlay(labels)[:side]
+    inside = slice(side // 8, side - side // 8)
+    large = letters(drawn, inside, slice(4, side // 2 - 4))
+    assert 0.5 * side / 22 < large < 1.1 * side / 22
+    small = letters(drawn, slice(side // 2 + 2, side // 2 + side // 20 - 3), slice(side // 2 + 8, side - 4))
+    assert 0.4 * large < small < 0.9 * large
+
+
+def test_classes_of_one_colour_are_told_apart_in_pictures():
+    labels = np.zeros((640, 640), np.uint8)
+    labels[:, 320:] = 1
+    palette = np.array([[0, 192, 64], [0, 192, 64]], np.uint8)
+    image = np.full((640, 640, 3), 100, np.uint8)
+    panel = draw_panel(image, labels, labels, palette, ["person", "bicycle"])
+    for drawn in (draw_overlay(image, labels, palette, ["person", "bicycle"])[:640], panel[24:-40, 492:966]):
+        left, right = drawn[200, 20].astype(int), drawn[200, -20].astype(int)
+        assert np.abs(left - right).sum() > 60
+    only = draw_overlay(image, np.zeros_like(labels), palette, ["person", "bicycle"])
+    np.testing.assert_allclose(only[100, 100], 45 + 0.55 * palette[0], atol=1)
 
 
 def test_a_title_adds_a_line():

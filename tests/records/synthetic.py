@@ -21,7 +21,9 @@ def make_record(index, num_classes=21, pairs=30, seed=0):
     return ImageRecord(f"{index:012d}", ImageCounts(confusion, boundaries), seconds=0.1, time=1.7e9 + index)
 
 
-def make_run(folder, images=20, num_classes=21, pairs=30, seed=0, recorded=None, benchmark="Fake", protocol=None):
+def make_run(
+    folder, images=20, num_classes=21, pairs=30, seed=0, recorded=None, benchmark="Fake", protocol=None, notes=()
+):
     """Write a run's description and its records."""
     run = Run(
         benchmark=benchmark,
@@ -30,6 +32,7 @@ def make_run(folder, images=20, num_classes=21, pairs=30, seed=0, recorded=None,
         protocol=protocol or {"crop": 224},
         ids=[f"{index:012d}" for index in range(images)],
         split_size=images,
+        notes=list(notes),
         sessions=[Session("2026-01-01T00:00:00+00:00", "1 x cpu", {"python": "3.11"})],
     )
     folder.mkdir(parents=True)

@@ -74,4 +74,4 @@ def test_damaged_lines_are_shown(tmp_path):
     path = write(tmp_path / "run", 1, make_record(0))
     path.write_bytes(path.read_bytes()[:-5])
     (note,) = [note for note in results_of(run, load_records(tmp_path / "run")).notes if "damaged" in note]
-    assert note.startswith("1 lines of the records are torn or damaged")
+    assert note.startswith("1 line of the records torn or damaged")

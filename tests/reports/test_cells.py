@@ -19,7 +19,7 @@ from sclip_lightning.records.confusions import largest_confusions
 from sclip_lightning.reports.cells import fenced, printable
 from sclip_lightning.reports.results import Results
 from sclip_lightning.reports.shares import ShareTable
-from sclip_lightning.reports.tables import render
+from sclip_lightning.reports.tables import Marked, Points, render
 from sclip_lightning.reports.tensorboard import write_results
 from sclip_lightning.vocabulary import Vocabulary
 
@@ -71,6 +71,46 @@ def test_a_name_is_shown_as_it_is(name):
     assert score == "50.00 %"
     assert unescape(image) == printable(name)
     assert not re.search("<|>", image)
+
+
+#: How LaTeX shows what is a command, a ligature or an argument otherwise.
+COMMANDS = {
+    **{f"\\{character}": character for character in "&%$#_{}"},
+    "\\textbackslash{}": "\\",
+    "\\textasciitilde{}": "~",
+    "\\textasciicircum{}": "^",
+    "\\textbar{}": "|",
+    "\\textless{}": "<",
+    "\\textgreater{}": ">",
+    "\\textasciigrave{}": "`",
+    "{[}": "[",
+    "{*}": "*",
+    "-{}-": "--",
+}
+PATTERN = re.compile("|".join(map(re.escape, COMMANDS)))
+
+
+@pytest.mark.parametrize("name", [*MARKUP, "50 % & more", "$x^2_{i}$", "~/runs#1", "a\\\\b", "[3pt]", "*", "--model"])
+def test_a_name_in_latex_is_shown_as_it_is(name):
+    rows = render([{"image": name, "mIoU": 0.5}], "latex").splitlines()
+    (found,) = [row for row in rows if row.endswith(" & 50.00 \\\\")]
+    cell = found.removesuffix(" & 50.00 \\\\")
+    assert PATTERN.sub(lambda part: COMMANDS[part[0]], cell) == printable(name)
+    assert not set(PATTERN.sub("", cell)) & set("\\&%$#_{}~^|<>`[*")
+    assert "--" not in cell
+
+
+def test_values_in_latex():
+    text = render(
+        [{"a": Points(-0.05), "b": Marked(0.5, "a"), "c": None}, {"a": Points(0.05), "b": 0.25, "c": 3}], "latex"
+    )
+    assert "$-$5.00 & 50.00\\rlap{\\textsuperscript{a}} & -- \\\\" in text
+    assert "$+$5.00 & 25.00 & 3 \\\\" in text
+
+
+def test_marks_keep_digits_aligned():
+    lines = render([{"a": Marked(0.5, "a,b")}, {"a": 0.25}, {"a": None}], "table").splitlines()
+    assert lines == ["          a", "50.00 % a,b", "25.00 %", "          -"]
 
 
 def test_intervals_stay_readable():

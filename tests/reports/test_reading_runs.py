@@ -61,6 +61,31 @@ def test_formats(capsys):
     assert f"| {100 * expected['mIoU']:.2f} % |" in capsys.readouterr().out
 
 
+def test_report_as_latex(capsys):
+    expected = finish("a_b").metrics
+    make_run(Path("c"), recorded=15, protocol={"crop": 336})
+    main(["report", "a_b", "c", "--format", "latex"])
+    out = capsys.readouterr().out
+    rows = [line for line in out.splitlines() if line.endswith(" \\\\")]
+    assert "\\begin{tabular}{llllrrrrrr}" in out
+    assert rows[0].startswith("run & benchmark & images & state & mIoU & ")
+    assert rows[1].startswith(f"a\\_b & Fake & 20 of 20 & finished & {100 * expected['mIoU']:.2f} & ")
+    assert out.count("\\toprule") == out.count("\\midrule") == out.count("\\bottomrule") == 1
+    assert "\\footnotesize crop: 224 / 336" in out
+    assert "\\footnotesize c: Unfinished: 5 of 20" in out
+
+
+def test_a_note_of_several_runs_is_said_once(capsys):
+    for name in ("x/a", "x/b", "x/c"):
+        make_run(Path(name), notes=["For all."] + ["For two."] * (name != "x/a"), protocol={"crop": name == "x/a"})
+    main(["report", "x/a", "x/b", "x/c"])
+    out = capsys.readouterr().out
+    assert out.count("For all.") == out.count("For two.") == 1
+    assert "All 3 runs: For all." in out
+    assert "b, c: For two." in out
+    assert "crop: True (a); False (b, c)" in out
+
+
 def test_rows_of_classes_and_images(capsys):
     results = finish("a")
     main(["report", "a", "--per", "class", "--format", "json"])
@@ -104,11 +129,45 @@ def test_compare(capsys):
     assert all(row["from"] <= row["to"] for row in rows[:6])
 
 
+def test_compare_names_its_runs_and_gives_points(capsys):
+    make_run(Path("logs/a"))
+    make_run(Path("logs/b"), seed=1)
+    arguments = ["compare", "logs/a", "logs/b", "--resamples", "10", "--show_images", "1"]
+    main([*arguments, "--format", "json"])
+    row = json.loads(capsys.readouterr().out)[0]
+    assert (row["run A"], row["run B"]) == ("logs/a", "logs/b")
+    main(arguments)
+    out = capsys.readouterr().out
+    assert out.startswith("A is logs/a, B is logs/b; differences are B - A, in percentage points.")
+    head, first = (line.split("  ") for line in out.splitlines()[4:6])
+    assert [cell.strip() for cell in head if cell.strip()] == ["score", "A: a", "B: b", "B - A", "from", "to"]
+    assert f"{100 * row['A']:.2f} %" in " ".join(first)
+    assert first[-3].strip() == f"{100 * row['B - A']:+.2f}"
+    main([*arguments, "--format", "latex"])
+    assert f" & {100 * row['A']:.2f} & {100 * row['B']:.2f} & " in capsys.readouterr().out
+
+
+def test_compare_says_how_to_get_label_maps(capsys):
+    make_run(Path("a"))
+    make_run(Path("b"), seed=1)
+    main(["compare", "a", "b", "--resamples", "10", "--show_images", "1"])
+    assert "which a and b have not: sclip test with --predictions.labels true" in capsys.readouterr().out
+    for run in "ab":
+        (Path(run) / "labels").mkdir()
+        for index in range(20):
+            (Path(run) / f"labels/{index:012d}.png").touch()
+    main(["compare", "a", "b", "--resamples", "10", "--show_images", "1"])
+    assert "add --panels FOLDER" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["compare", "--help"])
+    assert "--predictions.labels true" in " ".join(capsys.readouterr().out.split())
+
+
 def test_compare_what_both_have(capsys):
     make_run(Path("a"))
     make_run(Path("b"), seed=1, recorded=15)
     main(["compare", "a", "b", "--resamples", "10"])
-    assert "on the 15 images that both runs have scored: 5 of A and 0 of B" in capsys.readouterr().out
+    assert "on the 15 images that both runs have scored: 5 of a and 0 of b" in capsys.readouterr().out
 
 
 def test_compare_what_cannot_be_compared(capsys):

@@ -107,7 +107,7 @@ def expand_method(arguments: Sequence[str]) -> list[str]:
         else:
             others.append(f"--model.protocol={name}")
     if methods[1:]:
-        msg = f"--method is given {len(methods)} times ({', '.join(methods)}). Name one; --config lays more over it."
+        msg = f"--method is given {len(methods)} times ({', '.join(methods)}). Name one; --config changes what it sets."
         raise ConfigError(msg)
     return [*(f"--config={name}.yaml" for name in methods), *others]
 

@@ -15,7 +15,10 @@ from sclip_lightning.data.reading.masks import LabelMap, read_image, read_mask
 from sclip_lightning.data.reading.pixels import read_bytes
 from sclip_lightning.errors import ConfigError, DataError
 
-__all__ = ["KeptSamples", "Sample", "SegmentationDataset", "keep"]
+__all__ = ["SKIP_ADVICE", "KeptSamples", "Sample", "SegmentationDataset", "keep"]
+
+#: The last sentence of an error that ends a test because of one image.
+SKIP_ADVICE = "To pass over images that cannot be read or scored: --data.on_error skip."
 
 #: Bytes that samples kept in memory may take.
 KEPT_BYTES = 2**30
@@ -80,7 +83,7 @@ class SegmentationDataset(Dataset[Sample]):
             return self._read(index)
         except DataError as error:
             if not self.skip_errors:
-                raise
+                raise DataError(f"{error} {SKIP_ADVICE}") from error
             nothing = torch.zeros(0)
             id_ = self.files[index].id
             return Sample(

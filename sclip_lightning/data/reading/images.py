@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 from torch import Tensor, uint8
 
+from sclip_lightning.data.reading.heif import HEIF_SUFFIXES, INSTALL_HEIF, is_heif, reads_heif
 from sclip_lightning.data.reading.layout import HEADER_THREADS, check_name, expand
 from sclip_lightning.data.reading.pixels import decode_rgb, decoding, opened
 from sclip_lightning.errors import DataError
@@ -23,11 +24,9 @@ __all__ = ["SUFFIXES", "ImageFile", "ImageInput", "check_images", "find_images",
 #: What an image can be given as; see :func:`to_rgb`.
 ImageInput = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
 
-#: Files with these suffixes, in any case, are taken from folders; a file named by itself may have any.
+#: Files with these suffixes, in any case, are taken from folders, and HEIC where it can be read; a file named by itself
+#: may have any.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-
-#: Of images that cameras write and Pillow does not read.
-_UNREAD = (".heic", ".heif")
 
 #: What can be done about a file that cannot be read.
 ADVICE = "Convert it to JPEG or PNG, or leave it out."
@@ -59,10 +58,11 @@ def find_images(paths: Sequence[str | Path], recursive: bool = False) -> list[Im
     Raises:
         DataError: A path does not exist, or there are no images.
     """
+    suffixes = SUFFIXES + HEIF_SUFFIXES if reads_heif() else SUFFIXES
     found: dict[Path, str] = {}
     for path in (expand(path) for path in paths):
         if path.is_dir():
-            for file in _walk(path, recursive):
+            for file in _walk(path, recursive, suffixes):
                 found.setdefault(file.absolute(), file.relative_to(path).with_suffix("").as_posix())
         elif path.is_file():
             found.setdefault(path.absolute(), path.stem)
@@ -72,7 +72,9 @@ def find_images(paths: Sequence[str | Path], recursive: bool = False) -> list[Im
     if not found:
         deeper = "" if recursive else " Subfolders were left out; --recursive takes them in."
         msg = f"There are no images in {', '.join(map(str, paths)) or '(nothing)'} (--images): expected files that end "
-        msg += f"in {', '.join(SUFFIXES)}.{deeper}"
+        msg += f"in {', '.join(suffixes)}.{deeper}"
+        if others := unread_images(paths, recursive):
+            msg += f" {len(others)} HEIC file{'s lie' if others[1:] else ' lies'} there. {INSTALL_HEIF}"
         raise DataError(msg)
     for path in found:
         check_name(path)
@@ -80,9 +82,11 @@ def find_images(paths: Sequence[str | Path], recursive: bool = False) -> list[Im
 
 
 def unread_images(paths: Sequence[str | Path], recursive: bool = False) -> list[Path]:
-    """HEIC files in the folders among some paths, which ``find_images`` passes over; arguments as there."""
+    """HEIC files in the folders among some paths that ``find_images`` has to pass over; arguments as there."""
+    if reads_heif():
+        return []
     folders = [folder for folder in map(expand, paths) if folder.is_dir()]
-    return [file for folder in folders for file in _walk(folder, recursive, _UNREAD)]
+    return [file for folder in folders for file in _walk(folder, recursive, HEIF_SUFFIXES)]
 
 
 def check_images(files: Sequence[ImageFile]) -> None:
@@ -116,7 +120,7 @@ def to_rgb(image: ImageInput | object) -> npt.NDArray[np.uint8]:
     """
     if isinstance(image, str | Path):
         path = expand(image) if isinstance(image, str) else image
-        with decoding(str(path), ADVICE):
+        with decoding(str(path), _advice(path)):
             if not path.exists():
                 msg = f"There is no image {path}, seen from {Path.cwd()}. Give the path of an image file."
                 raise DataError(msg)
@@ -142,13 +146,18 @@ def to_rgb(image: ImageInput | object) -> npt.NDArray[np.uint8]:
             raise DataError(msg)
         return np.array(image)  # a copy: the caller may go on to write into its own
     msg = (
-        f"An image cannot be a {type(image).__name__}: give a path, a PIL image, a numpy array [H, W, 3] uint8 or a "
-        "tensor [3, H, W] uint8."
+        f"An image cannot be of type {type(image).__name__}: give a path, a PIL image, a numpy array [H, W, 3] uint8 "
+        "or a tensor [3, H, W] uint8."
     )
     raise DataError(msg)
 
 
-def _walk(folder: Path, recursive: bool, suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[Path]:
+def _advice(path: Path) -> str:
+    """What can be done if the file cannot be read; from here on it can where pillow-heif is all it takes."""
+    return ADVICE if reads_heif() or not is_heif(path) else INSTALL_HEIF
+
+
+def _walk(folder: Path, recursive: bool, suffixes: tuple[str, ...]) -> Iterator[Path]:
     for where, folders, files in os.walk(folder):
         place = Path(where)
         if all((place / mark).exists() for mark in _MARKS):
@@ -176,7 +185,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 def _header_problem(file: ImageFile) -> str | None:
     try:
-        with opened(file.path, advice=ADVICE):
+        with opened(file.path, advice=_advice(file.path)):
             return None
     except DataError as error:
         return str(error)
@@ -187,7 +196,7 @@ def _hint(dtype: str, shape: tuple[int, ...], channels: int) -> str:
     if "float" in dtype:
         return " Scale it to 0..255, round it and convert it to uint8."
     if len(shape) == 4:
-        return " Give one image at a time."
+        return " Give one image at a time, or a list of them."
     if len(shape) == 3 and shape[channels] != 3 and shape[2 - channels] == 3:
         return " Move the channels to the other end."
     if len(shape) == 2:

@@ -201,8 +201,9 @@ def check_files(samples: Iterable[SampleFiles]) -> None:
     with ThreadPoolExecutor(HEADER_THREADS) as pool:
         problems = [problem for problem in pool.map(_header_problem, samples) if problem]
     if problems:
-        more = f" {len(problems) - 1} more samples have problems of this kind." if len(problems) > 1 else ""
-        raise DataError(problems[0] + more)
+        more = len(problems) - 1
+        others = f" {more} more {'sample has' if more == 1 else 'samples have'} problems of this kind." if more else ""
+        raise DataError(problems[0] + others)
 
 
 def _first(names: Sequence[str], shown: int) -> str:

@@ -134,7 +134,7 @@ class LabelMap:
             msg = (
                 f"The mask {path} stores labels outside the table: {_ranges(np.unique(values[outside]))} (in "
                 f"{outside.sum()} pixels), expected {_ranges(np.flatnonzero(self.table != self.OUTSIDE))}. Check that "
-                "the masks are those of this very benchmark."
+                "the masks are those of this benchmark."
             )
             raise DataError(msg)
         return labels.astype(np.uint8)

@@ -30,6 +30,13 @@ class Announcer(Callback):
         if context.is_first:
             print("\n".join(_opening(trainer, context)), flush=True)  # noqa: T201  what a user waits for
 
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what may be wrong, now that names are embedded, and before hours are spent."""
+        context = run_context(pl_module)
+        if context.is_first:
+            for warning in context.warnings:
+                print(f"Note: {warning}", flush=True)  # noqa: T201  what a user must know now
+
     def on_test_batch_end(
         self,
         trainer: Trainer,

@@ -68,7 +68,7 @@ def test_other_modes_become_rgb(rgb, mode):
         (torch.zeros(3, 6, 8), "Scale it to 0..255"),
         (torch.zeros(6, 8, 3, dtype=torch.uint8), "other end"),
         (Image.new("F", (4, 4)), "floating-point"),
-        (42, "cannot be a int"),
+        (42, "cannot be of type int"),
     ],
 )
 def test_what_cannot_be_an_image_is_refused(image, hint):

@@ -97,7 +97,7 @@ def test_headers_are_checked_before_anything_is_decoded(tmp_path):
     masks = base / "SegmentationClass"
     write_palette_mask(masks / "2007_000001.png", np.zeros((48, 64), dtype=np.uint8))
     Image.new("RGB", (64, 48)).save(masks / "2007_000002.png")
-    with pytest.raises(DataError, match=r"000001\.png has 48 x 64 .*000001\.jpg has 64 x 48.* 1 more samples"):
+    with pytest.raises(DataError, match=r"000001\.png has 48 x 64 .*000001\.jpg has 64 x 48.* 1 more sample has"):
         files_of(VOC21, base)
     write_palette_mask(masks / "2007_000001.png", np.zeros((64, 48), dtype=np.uint8))
     with pytest.raises(DataError, match=r"000002\.png is stored in mode RGB"):

@@ -1,14 +1,17 @@
 """What a test says on the terminal, in which order, and which labels it keeps for its panels."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from sclip_lightning.cli import main
 from sclip_lightning.engine.callbacks.announcer import in_words
-from sclip_lightning.engine.callbacks.ranked_panels import KEPT, KeptLabels
+from sclip_lightning.engine.callbacks.kept_labels import KEPT, KeptLabels, delete_handed, handed_file, read_handed
+from sclip_lightning.engine.callbacks.ranked_panels import RankedPanels
 from sclip_lightning.engine.module import SegmentationModule
+from sclip_lightning.engine.recording import Recording
 from tests.fake_data import write_voc
 
 
@@ -91,3 +94,54 @@ def test_kept_labels_are_few_and_hold_the_worst_and_the_middle():
 )
 def test_spans_in_words(seconds, words):
     assert in_words(seconds) == words
+
+
+def test_labels_are_handed_over_in_files(tmp_path):
+    """Of two processes, with more than 256 classes in one of them; what is not asked for is dropped with the files."""
+    rng = np.random.default_rng(0)
+    labels = [rng.integers(0, classes, (5, 7)) for classes in (20, 300, 20, 20)]
+    for rank in (1, 2):
+        kept = KeptLabels(worst=1)
+        for index in (rank - 1, rank + 1):
+            kept.add(index, 0.5, labels[index])
+        kept.save(handed_file(tmp_path / "ranked", rank))
+    KeptLabels(worst=1).save(handed_file(tmp_path / "ranked", 3))  # without images there is nothing to leave
+    assert len(list((tmp_path / "ranked").iterdir())) == 2
+    found = read_handed(tmp_path / "ranked", {1, 3})
+    assert found.keys() == {1, 3}
+    for index in found:
+        np.testing.assert_array_equal(found[index], labels[index])
+    delete_handed(tmp_path / "ranked")
+    assert list((tmp_path / "ranked").iterdir()) == []
+
+
+def test_labels_of_another_process_need_not_be_made_again(options, monkeypatch):
+    """The other one's part: all that was scored is left by a callback of rank 1, before that says it is done."""
+    monkeypatch.setattr(SegmentationModule, "segment_again", lambda *_: pytest.fail("segmented again"))
+    folder = Path("lightning_logs/VOC21/baseline")
+    here, arrive, add = RankedPanels(), Recording.arrive, KeptLabels.add
+    second = SimpleNamespace(is_first=False, folder=folder, ranks=SimpleNamespace(rank=1))
+
+    def other_is_done(self):
+        with monkeypatch.context() as patch:
+            patch.setattr("sclip_lightning.engine.callbacks.ranked_panels.run_context", lambda _: second)
+            here.on_test_epoch_end(None, None)
+        arrive(self)
+
+    monkeypatch.setattr(KeptLabels, "add", lambda _, *arguments: add(here._kept, *arguments))
+    monkeypatch.setattr(Recording, "arrive", other_is_done)
+    main(options)
+    files = [path.name for path in (folder / "ranked_panels").iterdir()]
+    assert sorted(name[:6] for name in files) == ["median", "worst-", "worst-", "worst-"]
+
+
+def test_labels_of_a_session_that_failed_are_deleted(tmp_path, monkeypatch):
+    left = handed_file(tmp_path / "ranked_panels", 1)
+    left.parent.mkdir()
+    left.touch()
+    for is_first in (False, True):
+        assert left.exists()
+        context = SimpleNamespace(is_first=is_first, folder=tmp_path)
+        monkeypatch.setattr("sclip_lightning.engine.callbacks.ranked_panels.run_context", lambda _, c=context: c)
+        RankedPanels().on_test_start(None, None)
+    assert not left.exists()
