@@ -10,13 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sclip_lightning.data.reading.benchmark import ClassNames
 from sclip_lightning.decoding import ClassTokenShare
 from sclip_lightning.model.head import Head
 from sclip_lightning.windows import MergedLogits, Sheet, Texts, Tokens, window_grid
 from tests.builders import build_segmentor, build_tower, decoded, scene_of
 from tests.golden import Recording
-from tests.recordings import Recorded
+from tests.recordings import Recorded, classes_of
 from tests.tiny_clip import from_state
 
 SEGEARTH = Recording("segearth")
@@ -191,11 +190,14 @@ def test_averaging_of_prompts_matches_the_recording():
     assert_near(F.normalize(mean, dim=0), SEGEARTH.tensor("text/features")[0])
 
 
-@SEGEARTH.each("{vocabulary}/class_lines")
-def test_names_are_split_as_in_the_recording(vocabulary):
-    synonyms = ClassNames.load(SEGEARTH[f"{vocabulary}/class_lines"].tolist()).synonyms
-    classes = [index for index, names in enumerate(synonyms) for _ in names]
-    assert classes == SEGEARTH[f"{vocabulary}/query_idx"].tolist()
+@SEGEARTH.each("text/class_lines")
+def test_names_are_split_as_in_the_recording():
+    assert classes_of(SEGEARTH, "text") == SEGEARTH["text/query_idx"].tolist()
+
+
+@SEGEARTH.each("plain/{vocabulary}/class_lines")
+def test_names_of_the_second_vocabulary_are_split_as_in_the_recording(vocabulary):
+    assert classes_of(SEGEARTH, f"plain/{vocabulary}") == SEGEARTH[f"plain/{vocabulary}/query_idx"].tolist()
 
 
 @pytest.fixture
