@@ -14,6 +14,7 @@ from sclip_lightning.model.facts import load_method, method_names, model_section
 
 __all__ = [
     "METHOD_HELP",
+    "contents",
     "expand_method",
     "find_config",
     "origin_of_data",
@@ -113,7 +114,7 @@ def expand_method(arguments: Sequence[str]) -> list[str]:
 def section_names(arguments: Sequence[str]) -> list[str]:
     """Names of the sections in all configurations that the (resolved) arguments name, each once."""
     names: dict[str, None] = {}
-    for _, content in _contents(arguments):
+    for _, content in contents(arguments):
         names |= dict.fromkeys(content)
     return list(names)
 
@@ -123,14 +124,14 @@ def origin_of_data(arguments: Sequence[str]) -> str:
     if any(argument.partition("=")[0] in ("--data", "--data.class_path") for argument in arguments):
         return "as --data says"
     origin = "the default where neither --data nor a configuration names one"
-    for path, content in _contents(arguments):
+    for path, content in contents(arguments):
         data = content.get("data")
         if isinstance(data, str) or (isinstance(data, dict) and "class_path" in data):
             origin = f"as the configuration {path} says"
     return origin
 
 
-def _contents(arguments: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def contents(arguments: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Path and content of all configurations that the (resolved) arguments name."""
     for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
         key, equals, value = option.partition("=")
