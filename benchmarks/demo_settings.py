@@ -26,9 +26,10 @@ from sclip_lightning.vocabulary import Vocabulary
 CALIBRATED = SCCLIP(similarity_block=4, post_block=2, second_pass=(2, 5), class_share=0.3)
 PRIOR = PresencePrior(0.25, 0.0, 0.1, per_window=False)
 
-#: By method: what its first candidate changes in each further one, and the options that a part makes.
+#: By method: candidates by name, and the options that the numbers of one make. SC-CLIP's blocks lie as ViT-B/16's do,
+#: then one number differs, then what did better is put together.
 CANDIDATES = {
-    "SCLIP": ({"": None}, lambda _: {}),
+    "SCLIP": ({"as it is": None}, lambda _: {}),
     "SC-CLIP": (
         {
             "as ViT-B/16, in proportion": {},
@@ -39,39 +40,47 @@ CANDIDATES = {
             **{f"beta {x}": {"beta": x} for x in (0.3, 0.6)},
             **{f"factor {x}": {"factor": x} for x in (5.0, 10.0)},
             "two_passes false": {"two_passes": False},
+            **{
+                f"second_pass {p}, class_share {x}, beta {b}, post_block {n}": {
+                    "second_pass": p, "class_share": x, "beta": b, "post_block": n,
+                }
+                for p in ((4, 5), (5, 5)) for x in (0.05, 0.1) for b in (0.6, 0.75) for n in (2, 4)
+            },
         },
         lambda changes: {"decoder": replace(CALIBRATED, **changes)},
     ),
     "PEARL's attention": (
-        {f"alpha {x}": x for x in (0.0, 0.08, 0.3, 1.0)},
+        {f"alpha {x}": x for x in (0.0, 0.08, 0.3, 1.0, 2.0, 4.0)},
         lambda alpha: {"decoder": LastBlock(ProcrustesAttention(alpha))},
     ),
     "TLP": (
         {
             f"grid {n}, steps {s}": (n, s)
-            for n, s in ((16, 25), (32, 25), (48, 25), (64, 25), (32, 10), (48, 10), (64, 10))
+            for n, s in (
+                (16, 25), (32, 25), (48, 25), (64, 25), (96, 25), (48, 10), (64, 10), (96, 10), (48, 5), (64, 5),
+            )
         },
         lambda numbers: {"refiners": [TLP(*numbers)]},
     ),
     "class-token share": (
-        {f"weight {x}": x for x in (-0.5, -0.3, -0.1, 0.1, 0.3)},
+        {f"weight {x}": x for x in (-0.5, -0.4, -0.3, -0.2, -0.1, 0.1, 0.3)},
         lambda weight: {"prior": ClassTokenShare(weight)},
     ),
     "SegEarth-OV": (
-        {f"weight {x}": x for x in (-0.3, -0.1, 0.1, 0.3)},
+        {f"weight {x}": x for x in (-0.5, -0.4, -0.3, -0.2, -0.1, 0.1)},
         lambda weight: {"decoder": LastBlock("segearth"), "prior": ClassTokenShare(weight)},
     ),
     "presence prior": (
         {
-            **{f"weight {x}": {"weight": x} for x in (0.1, 0.25, 0.4, 0.6)},
+            **{f"weight {x}": {"weight": x} for x in (0.05, 0.1, 0.25, 0.4)},
             **{
-                f"text_share {m}, cut {h}": {"text_share": m, "cut": h}
-                for m, h in ((0.02, 0.1), (0.05, 0.1), (0.05, 0.3))
+                f"weight {w}, text_share {m}, cut {h}": {"weight": w, "text_share": m, "cut": h}
+                for w in (0.05, 0.1) for m, h in ((0.02, 0.1), (0.05, 0.1), (0.1, 0.1), (0.05, 0.3))
             },
         },
         lambda changes: {"prior": replace(PRIOR, **changes)},
     ),
-}
+}  # fmt: skip
 
 
 def main() -> None:
