@@ -75,7 +75,10 @@ CANDIDATES = {
             **{f"weight {x}": {"weight": x} for x in (0.05, 0.1, 0.25, 0.4)},
             **{
                 f"weight {w}, text_share {m}, cut {h}": {"weight": w, "text_share": m, "cut": h}
-                for w in (0.05, 0.1) for m, h in ((0.02, 0.1), (0.05, 0.1), (0.1, 0.1), (0.05, 0.3))
+                for w, m, h in (
+                    *((0.05, m, 0.1) for m in (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)),
+                    *((0.05, 0.05, 0.3), (0.05, 0.2, 0.3), (0.1, 0.05, 0.1), (0.1, 0.2, 0.1), (0.1, 0.4, 0.1)),
+                )
             },
         },
         lambda changes: {"prior": replace(PRIOR, **changes)},
