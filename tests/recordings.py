@@ -7,6 +7,7 @@ import torch
 from open_clip.model import CLIP
 from torch import Tensor
 
+from sclip_lightning.data.reading.benchmark import ClassNames
 from tests.golden import Recording
 from tests.tiny_clip import from_state
 
@@ -85,3 +86,9 @@ def resclip_sampled(maps: Tensor) -> Tensor:
     settings = RESCLIP.json()
     (top, left), step = settings["sample_offset"], settings["sample_step"]
     return maps[..., top::step, left::step]
+
+
+def classes_of(recording: Recording, vocabulary: str) -> list[int]:
+    """The class of every name in a recording's class file, as the package splits it."""
+    synonyms = ClassNames.load(recording[f"{vocabulary}/class_lines"].tolist()).synonyms
+    return [index for index, names in enumerate(synonyms) for _ in names]

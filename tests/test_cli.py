@@ -21,10 +21,13 @@ from sclip_lightning.model.facts import method_names
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from tests.fake_data import write_all, write_coco_stuff, write_voc
 
+ROOT = Path(__file__).parent.parent
+#: Those that the guide shows beside each other are run by its command, see ``tests/demo/test_demo.py``.
+BESIDE = re.findall(r"demo/\w+\.yaml", re.findall(r"--beside (.*)", (ROOT / "docs/guide.md").read_text())[0])
 CONFIGS = sorted(str(path.relative_to(shipped_configs())) for path in shipped_configs().rglob("*.yaml"))
+CONFIGS = [config for config in CONFIGS if config not in BESIDE]
 #: Names that stand for methods, whose configurations are made of their facts.
 METHODS = [f"{name}.yaml" for name in method_names()]
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture

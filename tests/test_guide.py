@@ -13,7 +13,7 @@ from sclip_lightning.cli import main
 from sclip_lightning.decoding import SCCLIP, ClassTokenShare, LastBlock, PresencePrior, ProcrustesAttention
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.refine import LPOSS
-from sclip_lightning.upsampling import LoftUp
+from sclip_lightning.upsampling import LoftUp, ResizedFeatures
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from tests.fake_data import write_voc
 from tests.test_docs import QUIET
@@ -32,6 +32,8 @@ PAIRS = [
     for second, cell in zip(COLUMNS, cells, strict=True)
     if cell.strip()
 ]
+#: The column of a part that is also a row.
+DIRECT = {"direct": "LoftUp in direct mode"}
 REFUSALS = [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in REFUSED.splitlines()]
 
 
@@ -53,8 +55,10 @@ def options_of(first, second, weights):
     """Options with the first part, and with the second as well unless that is None."""
     prior = {"ClassTokenShare": ClassTokenShare(), "PresencePrior": PresencePrior()}.get(second)
     refiners = [LPOSS(k=8)] if second == "LPOSS" else None
-    direct = first == "LoftUp in direct mode"
+    direct = "LoftUp in direct mode" in (first, DIRECT.get(second))
     upsampler = LoftUp(weights, mode="direct" if direct else "affinity") if direct or second == "LoftUp" else None
+    if second == "ResizedFeatures":
+        upsampler = ResizedFeatures(2)
     own = {"rcs": True} if second == "RCS" else {"sfr": True} if second == "SFR" else {}
     if first == "SCCLIP":
         # The tower has ten blocks, and numbers are published for 12 and 24.
@@ -62,7 +66,7 @@ def options_of(first, second, weights):
     elif first == "ProcrustesAttention":
         decoder = LastBlock(ProcrustesAttention(), **own)
     else:
-        decoder = LastBlock("sclip" if direct else first, **own)
+        decoder = LastBlock("sclip" if first.startswith("LoftUp") else first, **own)
     return {"decoder": decoder, "prior": prior, "upsampler": upsampler, "refiners": refiners}
 
 
@@ -89,8 +93,9 @@ def test_pairs_go_together_as_the_table_says(first, second, says, tiny_clip, lof
 def test_the_table_has_every_pair():
     attentions = {"vanilla", "sclip", "clearclip", "naclip", "segearth", "maskclip"}
     assert {first for first, _, _ in PAIRS} == attentions | {"ProcrustesAttention", "SCCLIP", "LoftUp in direct mode"}
-    assert set(COLUMNS) == {"RCS", "SFR", "ClassTokenShare", "PresencePrior", "LPOSS", "LoftUp"}
-    assert len(REFUSALS) >= 10
+    parts = {"RCS", "SFR", "ClassTokenShare", "PresencePrior", "LPOSS", "LoftUp", "direct", "ResizedFeatures"}
+    assert set(COLUMNS) == parts
+    assert len(REFUSALS) >= 18
 
 
 @pytest.mark.parametrize(("given", "because", "message"), REFUSALS)

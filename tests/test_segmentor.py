@@ -190,6 +190,14 @@ def test_a_threshold_without_a_background_is_refused(load, rgb, name):
     assert segmentor.predict(rgb, CLASSES, background=True).labels.shape == (50, 70)
 
 
+def test_uncertain_pixels_may_go_to_a_class_that_is_named(load, rgb):
+    certain, named = load().predict(rgb, CLASSES), load(prob_threshold=0.4, uncertain_class=2).predict(rgb, CLASSES)
+    below = named.probabilities.max(axis=0) < 0.4
+    assert below.any()
+    assert (certain.labels[below] != 2).any()
+    np.testing.assert_array_equal(named.labels, np.where(below, 2, certain.labels))
+
+
 def test_names_are_embedded_once_per_list_of_classes(load, rgb, monkeypatch):
     calls = []
     build = sclip_lightning.segmentor.build_text_bank

@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import LightningArgumentParser
 
+from sclip_lightning.commands.parsing.configs import find_config
+from sclip_lightning.commands.parsing.replaced import check_replaced
 from sclip_lightning.commands.test import TestCLI, is_first, run_cli
 from sclip_lightning.engine.callbacks import ResultWriter, TensorBoardReport
 from sclip_lightning.engine.environment import reset_peak_memory
 from sclip_lightning.engine.module import SegmentationModule
-from sclip_lightning.errors import RunError
+from sclip_lightning.errors import ConfigError, RunError
 from sclip_lightning.files import write_text
 from sclip_lightning.model.ablation import Row, ablation_rows
+from sclip_lightning.model.facts import load_method, method_names
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.records import load_records
 from sclip_lightning.records.run import Run
@@ -30,12 +34,31 @@ METRICS = ("mIoU", "bF1@0.75pct", "bF1@3px")
 class AblationCLI(TestCLI):
     """Runs ``sclip test`` once a row, each in a folder of its own below ``<name>-ablation``.
 
+    Rows are the parts of the configuration, and then others that are laid over its baseline (``--beside``).
+
     Rows share the weights, the text embeddings and the decoded images. Each is an ordinary run: it can be resumed,
     reported, compared, and run again from its ``config.yaml``.
     """
 
     rows: list[Row]
     row: Row
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Those of a test, and what to show beside the parts."""
+        super().add_arguments_to_parser(parser)
+        parser.add_argument(
+            "--beside",
+            nargs="+",
+            default=[],
+            metavar="FILE",
+            help="Configurations, each of which is laid over the baseline and makes one more row. Only their model "
+            "sections count.",
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Keep the arguments: others are laid over them."""
+        self.arguments = list(args)
+        super().parse_arguments(parser, args)
 
     @staticmethod
     def reporting() -> list[Callback]:
@@ -46,7 +69,8 @@ class AblationCLI(TestCLI):
         """A trainer for the current row; before the first, the rows are made."""
         if not hasattr(self, "rows"):
             self.options: SegmentorOptions = self.model.options
-            self.rows = ablation_rows(self.options)
+            self.laid: dict[str, tuple[Any, SegmentorOptions]] = {}
+            self.rows = self._all_rows()
             self.row, self.parent = self.rows[0], f"{super().run_name()}-ablation"
         callbacks = self._get(self.config_init, "trainer").get("callbacks") or []
         return super().instantiate_trainer(callbacks=list(callbacks), **kwargs)  # which appends to the list
@@ -57,8 +81,9 @@ class AblationCLI(TestCLI):
 
     def test(self, **kwargs: Any) -> None:
         """Run all rows and print the table."""
-        first = self.model
+        first, protocol = self.model, self.options.protocol
         whole = self.config["test"].clone()
+        del whole["beside"]  # a row is run again by itself
         self.datamodule.kept = {}
         folders = []
         for number, row in enumerate(self.rows, start=1):
@@ -67,17 +92,48 @@ class AblationCLI(TestCLI):
                 print(f"\n[{number}/{len(self.rows)}] {row.name}", flush=True)  # noqa: T201  progress
             self.config["test"] = whole.clone()
             self.config["test"]["name"] = self.run_name()
-            for option, value in row.changes.items():
-                self.config["test"]["model"][option.replace(".", ".init_args.")] = value
-            self.model = SegmentationModule(**vars(row.apply(self.options)))
-            self.model.clip, self.model.texts = first.clip, first.texts
+            if row.folder in self.laid:
+                self.config["test"]["model"], options = self.laid[row.folder]
+            else:
+                options = row.apply(self.options)
+                for option, value in row.changes.items():
+                    self.config["test"]["model"][option.replace(".", ".init_args.")] = value
+            self.model = SegmentationModule(**vars(options))
+            if _same(options, self.options, "architecture", "weights"):
+                self.model.clip = first.clip
+            if _same(options, self.options, "architecture", "weights", "templates", "protocol"):
+                self.model.texts = first.texts
+            if options.protocol != protocol:  # images may have another size
+                self.datamodule.kept, protocol = {}, options.protocol
             self.trainer = self.instantiate_trainer()
             reset_peak_memory(self.trainer.strategy.root_device)
             self.evaluate(**(kwargs | {"model": self.model}))
-            first = self.model
+            first = self.model if row.folder not in self.laid else first
             folders.append(self.model.context.recording.folder)
         if is_first():
             self._report(folders)
+
+    def _all_rows(self) -> list[Row]:
+        """The parts, and whatever is to stand beside them; the options of these go into ``laid``."""
+        files = self._get(self.config, "beside")
+        rows = ablation_rows(self.options, more=bool(files))
+        baseline = next(row for row in rows if row.folder == "baseline")
+        off = [f"--model.{option}={'null' if value is None else 'false'}" for option, value in baseline.changes.items()]
+        for file in files:
+            path = find_config(file)
+            arguments = [*self.arguments, *off, f"--config={path}"]
+            parsed = self.parser.parse_args(arguments)
+            check_replaced(arguments)
+            row = Row(_title(path.stem), path.stem.replace("_", "-"), {})
+            if row.folder in [other.folder for other in rows]:
+                msg = f"--beside {file}: the ablation has a row {row.folder} already. Leave it out or rename the file."
+                raise ConfigError(msg)
+            self.laid[row.folder] = (
+                parsed["test"]["model"],
+                self.parser.instantiate_classes(parsed)["test"]["model"].options,
+            )
+            rows.append(row)
+        return rows
 
     def _report(self, folders: list[Path]) -> None:
         rows, remarks = summarise([row.name for row in self.rows], folders)
@@ -154,6 +210,15 @@ def for_reading(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def run_ablate(arguments: Sequence[str]) -> None:
     """Run ``sclip ablate`` with the given arguments, those of ``sclip test``."""
     run_cli(AblationCLI, arguments)
+
+
+def _same(a: SegmentorOptions, b: SegmentorOptions, *names: str) -> bool:
+    return all(getattr(a, name) == getattr(b, name) for name in names)
+
+
+def _title(stem: str) -> str:
+    """What a row is called that a file makes: the method's name where the file is named after one."""
+    return load_method(stem).name if stem in method_names() else stem.replace("_", " ")
 
 
 def _run(folder: Path) -> Run:

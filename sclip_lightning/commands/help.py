@@ -60,6 +60,9 @@ usage: sclip ablate --config FILE [options]
 Test a configuration part by part: one run for the baseline, one for each part, and a table with intervals.
   sclip ablate --config demo.yaml                              needs nothing
 
+rows
+  --beside FILE ...            one more row for each: this configuration laid over the baseline
+
 {_DATA}
 
 {_PARTS}

@@ -16,6 +16,7 @@ from sclip_lightning.commands.failures import explain, stoppable
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.parts import DEFAULTS
+from sclip_lightning.commands.parsing.replaced import check_replaced
 from sclip_lightning.data.reading.benchmark import read_class_file
 from sclip_lightning.data.reading.heif import INSTALL_HEIF
 from sclip_lightning.data.reading.images import ImageFile, check_images, find_images, unread_images
@@ -53,7 +54,9 @@ gets a probability below --model.prob_threshold (0.1 then, as published for COCO
 def run_predict(arguments: Sequence[str]) -> None:
     """Run ``sclip predict`` with the given arguments."""
     parser = _build_parser()
-    options = parser.parse_args(resolve_arguments(expand_method(allow_imports(arguments))))
+    arguments = resolve_arguments(expand_method(allow_imports(arguments)))
+    options = parser.parse_args(arguments)
+    check_replaced(arguments)
     chosen: SegmentorOptions = parser.instantiate_classes(options).model
     # Whatever can be found wrong before the weights are loaded.
     files = find_images(options.images, options.recursive)

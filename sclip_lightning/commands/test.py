@@ -23,6 +23,7 @@ from sclip_lightning.commands.parsing.benchmarks import SegmentationData
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, origin_of_data, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.parts import DEFAULTS
+from sclip_lightning.commands.parsing.replaced import check_replaced
 from sclip_lightning.engine.callbacks import (
     Announcer,
     ConfigWriter,
@@ -104,6 +105,7 @@ class TestCLI(LightningCLI):
         """Parse without Lightning's warning that arguments were passed while the process has some, too."""
         self.data_origin = origin_of_data(args)
         self.config = parser.parse_args(args)
+        check_replaced(args)
 
     def before_instantiate_classes(self) -> None:
         """Spell out what is short for something else."""

@@ -98,4 +98,5 @@ class LastBlock(WindowDecoder):
             scene.windows.grid,
             tokens[:, 0],
             None if values is None else values.unflatten(1, trunk.grid),
+            tower.embedding(trunk.x, (q, k, v)),
         )

@@ -31,7 +31,7 @@ PATCHES = 2
 class PresencePrior(SheetStep):
     """Adds CLIP's own answer for the image to the logits of its patches, and moves texts (Kim et al., CASS, CVPR 2025).
 
-    CLIP is run once more, unchanged, on the whole resized image.
+    CLIP is run once more, unchanged, on the whole resized image, unless the decoder has run it on what is looked at.
 
     Args:
         weight: Share of the class token's cosines in the logits, in [0, 1]; null takes what is published for the
@@ -57,9 +57,8 @@ class PresencePrior(SheetStep):
         """Change [W, r, c, Q] logits."""
         assert sheet.tokens is not None and self.weight is not None
         assert self.text_share is not None and self.cut is not None
-        tower, texts = scene.networks["clip"], scene.texts.queries
-        seen = scene.windows.chunks() if self.per_window else [scene.pixels[None]]
-        prior = torch.cat([compare_with_texts(class_embedding(tower, pixels), scene.texts) for pixels in seen])
+        texts = scene.texts.queries
+        prior = compare_with_texts(self._embedding(sheet, scene), scene.texts)
         features = sheet.tokens.features.flatten(1, 2)
         with torch.autocast(features.device.type, enabled=False):
             moved = texts.expand(len(features), -1, -1)
@@ -69,12 +68,21 @@ class PresencePrior(SheetStep):
             logits = prior_logits(F.normalize(features.float(), dim=-1), moved, prior, self.weight)
         return replace(sheet, logits=logits.view(sheet.logits.shape))
 
+    def _embedding(self, sheet: Sheet, scene: Scene) -> Tensor:
+        """[W, E] of the windows, or [1, E] of the image; the decoder's where it has looked at the same pixels."""
+        grid = scene.windows.grid
+        whole = len(grid) == 1 and grid.padded_size == grid.image_size
+        known = sheet.tokens.embedding if sheet.tokens else None
+        if known is not None and len(known) == len(grid) and (self.per_window or whole):
+            return known
+        seen = scene.windows.chunks() if self.per_window else [scene.pixels[None]]
+        return torch.cat([class_embedding(scene.networks["clip"], pixels) for pixels in seen])
+
 
 def class_embedding(tower: ClipTower, images: Tensor) -> Tensor:
     """CLIP's embedding of whole images or windows [B, 3, H, W], of any size; [B, E], not normalised."""
-    trunk = tower.trunk(images)
-    y = F.scaled_dot_product_attention(*tower.project(trunk.x, tower.depth))
-    return tower.to_text_space(tower.finish(trunk.x, y, tower.depth)[:, 0])
+    x = tower.trunk(images).x
+    return tower.embedding(x, tower.project(x, tower.depth))
 
 
 def text_clusters(texts: Tensor, cut: float, method: Linkage = "ward") -> Tensor:

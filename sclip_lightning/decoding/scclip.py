@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sclip_lightning.decoding.affinity.outliers import outliers, repaired
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.ranges import above, at_least, between
-from sclip_lightning.towers import ClipTower
+from sclip_lightning.towers import ClipTower, Trunk
 from sclip_lightning.windows import Scene, Tokens, WindowDecoder
 
-__all__ = ["SCCLIP", "outliers", "repaired", "similarity_weights"]
+__all__ = ["SCCLIP", "cosines", "similarity_weights"]
 
 
 class Blocks(NamedTuple):
@@ -108,34 +109,47 @@ class SCCLIP(WindowDecoder):
     def decode_windows(self, pixels: Tensor, scene: Scene, keep_values: bool) -> Tokens:
         """Decode some windows; see :meth:`WindowDecoder.decode_windows`."""
         tower: ClipTower = scene.networks["clip"]
-        last, blocks = tower.depth, self.blocks(tower.depth)
-        passes = range(blocks.second_pass[0], blocks.second_pass[1] + 1) if self.two_passes else ()
-        trunk = tower.trunk(pixels, keep={blocks.similarity, blocks.post, *passes})
-        with torch.autocast(pixels.device.type, enabled=False):  # neighbours and thresholds are discrete
-            z, alike = trunk.x[:, trunk.prefix :].float(), trunk.blocks[blocks.similarity][:, trunk.prefix :].float()
-            if self.repair:
-                wrong = outliers(z, self.neighbours, self.outlier_share)
-                z, alike = repaired(z, wrong, trunk.grid), repaired(alike, wrong, trunk.grid)
-            similarity = _cosines(alike)
-            if self.aggregate:
-                z = similarity_weights(similarity, self.beta) @ z
+        trunk = tower.trunk(pixels, keep=self.reads(tower.depth))
+        features = tower.to_text_space(self.calibrated(tower, trunk)).unflatten(1, trunk.grid)
+        values = None
+        if keep_values:
+            _, _, v = tower.project(trunk.x, tower.depth)
+            values = tower.to_text_space(tower.output(v, tower.depth))[:, trunk.prefix :].unflatten(1, trunk.grid)
+        return Tokens(features, scene.windows.grid, None, values)
+
+    def reads(self, depth: int) -> set[int]:
+        """Numbers of the blocks whose outputs it needs, besides what the last block starts from."""
+        blocks = self.blocks(depth)
+        first, last = blocks.second_pass
+        return {blocks.similarity, blocks.post, *(range(first, last + 1) if self.two_passes else ())}
+
+    def calibrated(self, tower: ClipTower, trunk: Trunk) -> Tensor:
+        """All stages on what :meth:`reads` has kept; patches [B, N, D] float32 before the final norm."""
+        blocks = self.blocks(tower.depth)
+        with torch.autocast(trunk.x.device.type, enabled=False):  # neighbours and thresholds are discrete
+            z, similarity = self.repaired_and_averaged(trunk, blocks)
             centred = self.factor * (similarity - similarity.mean(dim=(1, 2), keepdim=True))
             shared = centred.masked_fill(centred < 0, -torch.inf).softmax(dim=-1)
             sources = [(z, trunk.x[:, 0].float())]
             if self.two_passes:
+                passes = range(blocks.second_pass[0], blocks.second_pass[1] + 1)
                 total = torch.stack([trunk.blocks[number].float() for number in passes]).sum(dim=0)
                 sources.append((total[:, trunk.prefix :], total[:, 0]))
             passed = [self._attended(tower, x, token, shared, blocks.class_share) for x, token in sources]
             mixed = torch.stack(passed).sum(dim=0)
             if self.aggregate_after:
-                after = similarity_weights(_cosines(trunk.blocks[blocks.post][:, trunk.prefix :].float()), self.beta)
+                after = similarity_weights(cosines(trunk.blocks[blocks.post][:, trunk.prefix :].float()), self.beta)
                 mixed = after @ mixed
-        features = tower.to_text_space(mixed).unflatten(1, trunk.grid)
-        values = None
-        if keep_values:
-            _, _, v = tower.project(trunk.x, last)
-            values = tower.to_text_space(tower.output(v, last))[:, trunk.prefix :].unflatten(1, trunk.grid)
-        return Tokens(features, scene.windows.grid, None, values)
+        return mixed
+
+    def repaired_and_averaged(self, trunk: Trunk, blocks: Blocks) -> tuple[Tensor, Tensor]:
+        """What the last attention starts from, [B, N, D], and how alike the patches are, [B, N, N] cosines."""
+        z, alike = trunk.x[:, trunk.prefix :].float(), trunk.blocks[blocks.similarity][:, trunk.prefix :].float()
+        if self.repair:
+            wrong = outliers(z, self.neighbours, self.outlier_share)
+            z, alike = repaired(z, wrong, trunk.grid), repaired(alike, wrong, trunk.grid)
+        similarity = cosines(alike)
+        return similarity_weights(similarity, self.beta) @ z if self.aggregate else z, similarity
 
     def _attended(self, tower: ClipTower, x: Tensor, class_token: Tensor, shared: Tensor, share: float) -> Tensor:
         """The last attention on patches [B, N, D] alone, by keys and by likeness, and a share of the class token."""
@@ -145,57 +159,13 @@ class SCCLIP(WindowDecoder):
         return tower.output((by_similarity + by_keys) / 2, tower.depth) + share * class_token[:, None]
 
 
-def outliers(x: Tensor, neighbours: int = 30, share: float = 0.05) -> Tensor:
-    """Patches that lie apart from the others; a local outlier factor on squared distances, as the released code has it.
-
-    Args:
-        x: [B, N, D] float32.
-        neighbours: How many of a patch's nearest others it is compared with; fewer where there are fewer.
-        share: Scores above this upper quantile are outliers.
-
-    Returns:
-        [B, N] bool; none where fewer than three patches are there or all scores are equal.
-    """
-    number = x.shape[1]
-    if number < 3:
-        return x.new_zeros(x.shape[:2], dtype=torch.bool)
-    # Differences from the mean: the product form of the distance loses fewer digits.
-    x = x - x.mean(dim=1, keepdim=True)
-    squares = x.square().sum(dim=-1)
-    distance = (squares[:, :, None] + squares[:, None] - 2 * x @ x.mT).clamp_(min=0)
-    distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
-    nearest, index = distance.topk(min(neighbours, number - 1), dim=-1, largest=False)
-    reach = nearest[..., -1]
-    others = reach[:, None].expand(-1, number, -1).gather(2, index)
-    ratio = torch.where(others > 0, reach[..., None] / others, torch.where(reach[..., None] > 0, torch.inf, 1.0))
-    scores = ratio.mean(dim=-1)
-    return scores > scores.quantile(1 - share, dim=1, keepdim=True)
-
-
-def repaired(x: Tensor, wrong: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Replace patches by the mean of those around them that are not replaced themselves; those without any stay.
-
-    Args:
-        x: [B, N, D] float32 patches row by row.
-        wrong: [B, N] bool, those to replace.
-        grid: (rows, columns), N their product.
-
-    Returns:
-        [B, N, D] float32.
-    """
-    right = (~wrong)[..., None].float()
-    maps = torch.cat([x * right, right], dim=-1).mT.unflatten(2, grid)
-    sums = (F.avg_pool2d(maps, 3, stride=1, padding=1, divisor_override=1)).flatten(2).mT
-    around, count = sums[..., :-1], sums[..., -1:]
-    return torch.where(wrong[..., None] & (count > 0), around / count.clamp(min=1), x)
-
-
 def similarity_weights(similarity: Tensor, beta: float) -> Tensor:
     """Rows of weights [B, N, N] from cosines: those below ``beta`` count 0, and a row adds up to 1 but for 1e-6."""
     kept = similarity.masked_fill(similarity < beta, 0)
     return kept / (kept.sum(dim=-1, keepdim=True) + 1e-6)
 
 
-def _cosines(x: Tensor) -> Tensor:
+def cosines(x: Tensor) -> Tensor:
+    """Of all pairs of rows of [B, N, D]; [B, N, N]."""
     unit = F.normalize(x, dim=-1)
     return unit @ unit.mT

@@ -95,9 +95,8 @@ class SegmentationModule(LightningModule):
         protocol = wiring.describe_protocol(clip, self.segmentor, options, data, str(self.trainer.precision))
         self.context.warnings = wiring.notes_on_names(self.segmentor, data)
         notes = [*wiring.notes_on(options, settings, data), *self.context.warnings]
-        begin_session(
-            self.context, data, self.evaluation.boundary_names, protocol, notes, not self.datamodule.remaining
-        )
+        boundaries, complete = self.evaluation.boundary_names, not self.datamodule.remaining
+        begin_session(self.context, data, boundaries, protocol, notes, complete)
         self._started = time.perf_counter()
         self.stop.begin_images()
 

@@ -38,11 +38,12 @@ class Row:
         return replace(options, decoder=replace(options.decoder, **decoder), **own)  # type: ignore[type-var]
 
 
-def ablation_rows(options: SegmentorOptions) -> list[Row]:
+def ablation_rows(options: SegmentorOptions, more: bool = False) -> list[Row]:
     """The rows for a configuration: vanilla attention, the baseline, each part alone, then one more at a time.
 
     Args:
         options: The configuration; what it leaves switched off has no row.
+        more: Others follow, so that there need be no part.
 
     Returns:
         The baseline, without any part, is called ``baseline``; the last row is the configuration as it stands.
@@ -51,11 +52,11 @@ def ablation_rows(options: SegmentorOptions) -> list[Row]:
         ConfigError: No part is switched on.
     """
     parts = _parts(options)
-    if not parts:
+    if not parts and not more:
         msg = (
             "There is nothing to ablate: the configuration has the decoder's parts (--model.decoder.rcs, "
             "--model.decoder.sfr), --model.prior, --model.upsampler and --model.refiners all switched off. Name one "
-            "that has some, such as --config phase1.yaml."
+            "that has some, such as --config phase1.yaml, or others to show beside it with --beside."
         )
         raise ConfigError(msg)
     everything_off = {key: value for off in parts.values() for key, value in off.items()}

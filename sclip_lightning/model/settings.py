@@ -56,16 +56,20 @@ def resolve(options: SegmentorOptions, vocabulary: Vocabulary, short_side: int |
         short_side: Pixels that the short side of images is resized to, where the user gave them.
 
     Raises:
-        ConfigError: A window that leaves gaps, an unknown protocol, or a number that is neither given nor published.
+        ConfigError: A window that leaves gaps, an unknown protocol, uncertain pixels for a class that is not there, or
+            a number that is neither given nor published.
     """
     benchmark = vocabulary.benchmark
     own = vocabulary.protocol
     protocol = vocabulary.adapt(own or protocol_of(options.protocol, benchmark))
-    given = {field.name: getattr(options, field.name, None) for field in fields(Protocol)} | {"short_side": short_side}
+    given = {field.name: getattr(options, field.name, None) for field in fields(Protocol)}
+    given |= {"short_side": short_side, "background": options.uncertain_class}
     protocol = replace(protocol, **{name: value for name, value in given.items() if value is not None})
     if short_side is not None:  # then nothing but memory bounds the long side
         protocol = replace(protocol, long_side=LONG_SIDE)
     check_sliding_window(protocol.crop, protocol.stride)
+    if options.uncertain_class is not None:
+        _check_uncertain(protocol, vocabulary)
     constants = asdict(protocol)
 
     def fill(part: P, option: str) -> P:
@@ -87,6 +91,21 @@ def resolve(options: SegmentorOptions, vocabulary: Vocabulary, short_side: int |
         window_batch_size=options.window_batch_size,
         notes=tuple(stand_in_notes(None if own else options.protocol, benchmark, open_parts)),
     )
+
+
+def _check_uncertain(protocol: Protocol, vocabulary: Vocabulary) -> None:
+    count = len(vocabulary.names)
+    if protocol.background >= count:
+        msg = (
+            f"--model.uncertain_class is {protocol.background}, but the {count} classes are 0 to {count - 1}. Give one."
+        )
+        raise ConfigError(msg)
+    if not protocol.prob_threshold:
+        msg = (
+            f"--model.uncertain_class gives {vocabulary.names[protocol.background]!r} the pixels below a threshold, "
+            "but the threshold is 0, so that there are none. Set --model.prob_threshold, or leave it out."
+        )
+        raise ConfigError(msg)
 
 
 def _fill(part: P, option: str, benchmark: str | None, constants: Mapping[str, Any]) -> P:

@@ -91,6 +91,20 @@ class ClipTower(Tower):
         x = x + y
         return x + part.ls_2(part.mlp(part.ln_2(x)))
 
+    def embedding(self, x: Tensor, projections: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """CLIP's own embedding of whole images, as its own last block has it: only its class token is computed.
+
+        Args:
+            x: [B, N, D], what the last block starts from.
+            projections: The block's queries, keys and values of ``x``.
+
+        Returns:
+            [B, E], not normalised.
+        """
+        q, k, v = projections
+        y = F.scaled_dot_product_attention(q[:, :, :1], k, v)
+        return self.to_text_space(self.finish(x[:, :1], y, self.depth))[:, 0]
+
     def to_text_space(self, x: Tensor) -> Tensor:
         """Final norm and text projection: [B, N, D] of the last block to [B, N, E], not normalised."""
         return self.visual.ln_post(x) @ self.visual.proj

@@ -1,5 +1,6 @@
-"""Logits on a finer grid, guided by the image: one file an upsampler."""
+"""Logits on a finer grid: one file an upsampler."""
 
 from sclip_lightning.upsampling.loftup import LoftUp
+from sclip_lightning.upsampling.resized import ResizedFeatures
 
-__all__ = ["LoftUp"]
+__all__ = ["LoftUp", "ResizedFeatures"]

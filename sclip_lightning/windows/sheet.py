@@ -21,6 +21,8 @@ class Tokens:
         features: [W, r, c, E], not normalised; under autocast the dtype may be lower than float32.
         class_token: [W, E], what the same computation makes of the class token; None where a decoder has none.
         values: [W, r', c', E], the last block's values alone, brought into the same space; None unless asked for.
+        embedding: [W, E], what CLIP with its own last block makes of each window as a whole; None where a decoder does
+            not come by it.
         grid: Where the W windows lie; one window, the image itself, for a decoder that puts its windows together.
     """
 
@@ -28,6 +30,7 @@ class Tokens:
     grid: WindowGrid
     class_token: Tensor | None = None
     values: Tensor | None = None
+    embedding: Tensor | None = None
 
     @classmethod
     def join(cls, parts: Sequence["Tokens"]) -> "Tokens":
@@ -37,7 +40,8 @@ class Tokens:
             tensors = [getattr(part, name) for part in parts]
             return None if tensors[0] is None else torch.cat(tensors)
 
-        return cls(torch.cat([part.features for part in parts]), parts[0].grid, joined("class_token"), joined("values"))
+        features = torch.cat([part.features for part in parts])
+        return cls(features, parts[0].grid, joined("class_token"), joined("values"), joined("embedding"))
 
 
 @dataclass(frozen=True, eq=False)

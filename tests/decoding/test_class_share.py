@@ -1,8 +1,4 @@
-"""SegEarth-OV as a whole, against the recordings of the authors' code (tolerances: tests/goldens/README.md).
-
-Left out are the recorded cases ``feature_up_bilinear``: features resized to pixels before they are compared with texts,
-the authors' stand-in for their own upsampler. No part of this package does that.
-"""
+"""SegEarth-OV as a whole, against the recordings of the authors' code (tolerances: tests/goldens/README.md)."""
 
 from functools import cache
 
@@ -10,13 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sclip_lightning.data.reading.benchmark import ClassNames
 from sclip_lightning.decoding import ClassTokenShare
 from sclip_lightning.model.head import Head
+from sclip_lightning.upsampling import ResizedFeatures
 from sclip_lightning.windows import MergedLogits, Sheet, Texts, Tokens, window_grid
 from tests.builders import build_segmentor, build_tower, decoded, scene_of
 from tests.golden import Recording
-from tests.recordings import Recorded
+from tests.recordings import Recorded, classes_of
 from tests.tiny_clip import from_state
 
 SEGEARTH = Recording("segearth")
@@ -50,15 +46,19 @@ def recorded_segmentor(case, vocabulary="", **windows):
     meta, recorded = SEGEARTH.json()[case], segearth(vocabulary)
     like = SEGEARTH.json()["slide/segearth"] | meta  # images taken whole name neither attention nor window
     options = {"crop": like["crop"], "stride": like["stride"]} | windows
+    patch = SEGEARTH.json()["_made"]["clip"]["patch"]
     return build_segmentor(
         recorded.model,
         recorded.queries,
         recorded.classes,
         like["model_type"].lower(),
         not like["ignore_residual"],
-        steps=[ClassTokenShare(like["lam"])] if like["lam"] else [],
+        steps=[
+            *([ClassTokenShare(like["lam"])] if like["lam"] else []),
+            *([ResizedFeatures(patch)] if like["feature_up"] else []),
+        ],
         head=Head(like["logit_scale"], like["prob_thd"], background=like["bg_idx"]),
-        padding=SEGEARTH.json()["_made"]["clip"]["patch"],
+        padding=patch,
         **options,
     )
 
@@ -128,6 +128,13 @@ def test_names_without_synonyms_match_the_recording(name):
     assert_case(case, recorded_segmentor(case, "plain/"), segearth().image)
 
 
+@SEGEARTH.each("feature_up_bilinear/{name}/logits")
+def test_resized_features_match_the_recording(name):
+    case = f"feature_up_bilinear/{name}"
+    assert SEGEARTH.json()[case]["feature_up"]
+    assert_case(case, recorded_segmentor(case), segearth().image)
+
+
 @SEGEARTH.each("small/{name}/logits")
 def test_a_padded_window_matches_the_recording(name):
     made = SEGEARTH.json()["_made"]
@@ -191,11 +198,14 @@ def test_averaging_of_prompts_matches_the_recording():
     assert_near(F.normalize(mean, dim=0), SEGEARTH.tensor("text/features")[0])
 
 
-@SEGEARTH.each("{vocabulary}/class_lines")
-def test_names_are_split_as_in_the_recording(vocabulary):
-    synonyms = ClassNames.load(SEGEARTH[f"{vocabulary}/class_lines"].tolist()).synonyms
-    classes = [index for index, names in enumerate(synonyms) for _ in names]
-    assert classes == SEGEARTH[f"{vocabulary}/query_idx"].tolist()
+@SEGEARTH.each("text/class_lines")
+def test_names_are_split_as_in_the_recording():
+    assert classes_of(SEGEARTH, "text") == SEGEARTH["text/query_idx"].tolist()
+
+
+@SEGEARTH.each("plain/{vocabulary}/class_lines")
+def test_names_of_the_second_vocabulary_are_split_as_in_the_recording(vocabulary):
+    assert classes_of(SEGEARTH, f"plain/{vocabulary}") == SEGEARTH[f"plain/{vocabulary}/query_idx"].tolist()
 
 
 @pytest.fixture

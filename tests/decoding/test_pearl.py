@@ -7,10 +7,11 @@ from sclip_lightning.decoding import LastBlock, ProcrustesAttention
 from sclip_lightning.decoding.pearl import alignment
 from sclip_lightning.errors import ConfigError
 from tests.builders import decoded, joined, patch_maps
-from tests.pearl import GOLDEN, box, image, narrow, prediction, segmentor
+from tests.pearl import GOLDEN, box, decoder, image, narrow, prediction, segmentor
+from tests.recordings import classes_of
 
 #: As the recording's README has it; twelve iterations divide by small singular values.
-LOGITS, MANY_ITERATIONS, TOKENS, TURN = 5e-6, 5e-5, 5e-5, 5e-6
+LOGITS, MANY_ITERATIONS, TOKENS, TURN, ATTENTION = 5e-6, 5e-5, 5e-5, 5e-6, 2e-6
 
 
 @GOLDEN.each("crop/{variant}/patch_logits")
@@ -40,6 +41,29 @@ def test_alignment(variant):
     torch.testing.assert_close(found, GOLDEN.tensor(f"crop/{variant}/R"), atol=TURN, rtol=0)
 
 
+@GOLDEN.each("crop/{variant}/attention_rows{step}")
+def test_attention(variant, step):
+    """Values that are the identity make it hand out its own map."""
+    tower, attention = segmentor(variant).tower, decoder(variant).attention
+    trunk = tower.trunk(box("crop"))
+    q, k, v = tower.project(trunk.x, tower.depth)
+    one = torch.eye(v.shape[2]).expand(*v.shape[:3], -1)
+    found = attention(q, k, one, trunk.grid)[0, :, :: int(step)]
+    torch.testing.assert_close(found, GOLDEN.tensor(f"crop/{variant}/attention_rows{step}"), atol=ATTENTION, rtol=0)
+
+
+@GOLDEN.each("crop/{variant}/logits_up_sub{step}")
+def test_logits_of_a_window_taken_whole(variant, step):
+    found = segmentor(variant, crop=0).logits(box("crop"))[0][:, 5 :: int(step), 3 :: int(step)]
+    expected = GOLDEN.tensor(f"crop/{variant}/logits_up_sub{step}")
+    torch.testing.assert_close(found, expected, atol=LOGITS, rtol=0)
+
+
+@GOLDEN.each("text/class_lines")
+def test_names_are_split_as_in_the_recording():
+    assert classes_of(GOLDEN, "text") == GOLDEN["text/query_idx"].tolist()
+
+
 @GOLDEN.each("slide{which}/{variant}/logits_sub{step}")
 def test_slides_with_a_window_shifted_back(which, variant, step):
     logits = segmentor(variant).logits(image())[0]
@@ -53,6 +77,14 @@ def test_slides(variant, step):
     expected = GOLDEN.tensor(f"slide/{variant}/logits_sub{step}")
     torch.testing.assert_close(logits[:, 5 :: int(step), 3 :: int(step)], expected, atol=LOGITS, rtol=0)
     assert (logits.argmax(dim=0) == GOLDEN.tensor(f"slide/{variant}/argmax")).float().mean() >= 0.9999
+
+
+@GOLDEN.each("predict/pa_slide_{size}/logits_sub{step}")
+def test_logits_without_propagation(size, step):
+    model, pixels, output = prediction(f"pa_slide_{size}")
+    found = model.logits(pixels, output)[0][:, 5 :: int(step), 3 :: int(step)]
+    expected = GOLDEN.tensor(f"predict/pa_slide_{size}/logits_sub{step}")
+    torch.testing.assert_close(found, expected, atol=LOGITS, rtol=0)
 
 
 @GOLDEN.each("predict/pa_slide_{size}/pred_t{threshold}")

@@ -11,7 +11,7 @@ from sclip_lightning.decoding.presence import adjusted_texts, class_embedding, p
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.head import Head
 from sclip_lightning.towers import ClipTower
-from sclip_lightning.windows import MergedLogits, window_grid
+from sclip_lightning.windows import MergedLogits, Sheet, compare_with_texts, window_grid
 from tests.builders import build_segmentor
 from tests.golden import Recording
 
@@ -100,6 +100,22 @@ def test_the_prior_is_the_same_for_all_patches(example):
     assert (build(example, STEP).logits(image) - expected).abs().max() > 1e-4
     windows = build(example, replace(step, per_window=True)).logits(image)
     assert (windows - expected).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(("crop", "per_window"), [(0, False), (64, True), (64, False)])
+def test_what_the_decoder_knows_is_not_computed_again(example, monkeypatch, crop, per_window):
+    """And is the same as if it were."""
+    model = build(example, step := replace(STEP, per_window=per_window), crop=crop, stride=32).segmentor
+    scene = model.scene(example.image[0, :, :96, :128])
+    tokens = model.decoder.decode(scene)
+    sheet = Sheet(compare_with_texts(tokens.features, scene.texts), tokens.grid, tokens)
+    with torch.no_grad():
+        again = step(replace(sheet, tokens=replace(tokens, embedding=None)), scene).logits
+        calls = []
+        run = ClipTower.trunk
+        monkeypatch.setattr(ClipTower, "trunk", lambda *args: calls.append(1) or run(*args))
+        torch.testing.assert_close(step(sheet, scene).logits, again, atol=1e-6, rtol=0)
+    assert len(calls) == (0 if crop == 0 or per_window else 1)
 
 
 def test_windows_do_not_mix(example):

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from sclip_lightning.decoding import SCCLIP
-from sclip_lightning.decoding.scclip import outliers, repaired, similarity_weights
+from sclip_lightning.decoding.affinity.outliers import outlier_scores, outliers, repaired
+from sclip_lightning.decoding.scclip import cosines, similarity_weights
 from sclip_lightning.errors import ConfigError
 from tests.builders import build_head, build_segmentor, decoded, patch_maps
 from tests.golden import Recording
+from tests.recordings import classes_of
 from tests.tiny_clip import from_state
 
 GOLDEN = Recording("scclip")
@@ -74,14 +76,80 @@ def test_windows_of_any_shape(name):
     torch.testing.assert_close(found, GOLDEN.tensor(f"{name}/patch_logits"), atol=LOGITS, rtol=0)
 
 
+@cache
+def recorded_trunk(name, decoder=None):
+    """The tower, and what it gives a decoder of a window."""
+    tower, decoder = (
+        build_segmentor(recorded_model(), torch.eye(1), torch.zeros(1)).tower,
+        decoder or recorded_decoder(),
+    )
+    return tower, tower.trunk(box(name), keep=decoder.reads(tower.depth))
+
+
+def patches(name):
+    """What the last block starts from."""
+    _, trunk = recorded_trunk(name)
+    assert trunk.x.shape[1] == 1 + trunk.grid[0] * trunk.grid[1]
+    return trunk.x[:, 1:]
+
+
 @GOLDEN.each("{name}/outliers")
 def test_outliers(name):
-    number = GOLDEN.json()["layers"] - 1
-    trunk = build_segmentor(recorded_model(), torch.eye(1), torch.zeros(1)).tower.trunk(box(name))
     hyper = GOLDEN.json()["hyper"]
-    assert trunk.x.shape[1] == 1 + trunk.grid[0] * trunk.grid[1]
-    found = outliers(trunk.x[:, 1:], hyper["neighbours"], hyper["outlier_share"])[0].nonzero().squeeze(1)
-    assert found.tolist() == GOLDEN[f"{name}/outliers"].tolist(), number
+    found = outliers(patches(name), hyper["neighbours"], hyper["outlier_share"])[0].nonzero().squeeze(1)
+    assert found.tolist() == GOLDEN[f"{name}/outliers"].tolist()
+
+
+@GOLDEN.each("crop_hp/{which}/outliers")
+def test_outliers_with_other_numbers(which):
+    hyper = GOLDEN.json()["hyper"] | GOLDEN.json()["crop_hp"][which]
+    found = outliers(patches("crop"), hyper["neighbours"], hyper["outlier_share"])[0].nonzero().squeeze(1)
+    assert found.tolist() == GOLDEN[f"crop_hp/{which}/outliers"].tolist()
+
+
+@GOLDEN.each("{name}/lof_scores")
+def test_scores_of_outliers(name):
+    scores = outlier_scores(patches(name), GOLDEN.json()["hyper"]["neighbours"])[0]
+    torch.testing.assert_close(scores, GOLDEN.tensor(f"{name}/lof_scores"), atol=INNER, rtol=0)
+
+
+@GOLDEN.each("{name}/f{block}_outlier_rows")
+def test_patches_before_the_repair(name, block):
+    assert int(block) == GOLDEN.json()["layers"] - 1
+    rows = patches(name)[0, GOLDEN.tensor(f"{name}/outliers").long()]
+    torch.testing.assert_close(rows, GOLDEN.tensor(f"{name}/f{block}_outlier_rows"), atol=INNER, rtol=0)
+
+
+@torch.no_grad()
+def stage(name, what):
+    """Inner maps of the decoder [N, ...] by their names in the recording."""
+    decoder = recorded_decoder()
+    tower, trunk = recorded_trunk(name)
+    z, similarity = decoder.repaired_and_averaged(trunk, decoder.blocks(tower.depth))
+    post = cosines(trunk.blocks[decoder.post_block][:, 1:])
+    if what in ("aggregated", "similarity", "post_similarity"):
+        kept = post.masked_fill(post < decoder.beta, 0)
+        return {"aggregated": z, "similarity": similarity, "post_similarity": kept}[what][0]
+    options = {"aggregate_after": what.startswith("post")}
+    first, both = (replace(decoder, two_passes=n, **options).calibrated(tower, trunk)[0] for n in (False, True))
+    return first if what.endswith("1") else both - first
+
+
+@GOLDEN.each("{name}/{what}_rows{step}")
+def test_inner_maps(name, what, step):
+    found, expected = stage(name, what)[:: int(step)], GOLDEN.tensor(f"{name}/{what}_rows{step}")
+    torch.testing.assert_close(found, expected, atol=INNER, rtol=0)
+
+
+@GOLDEN.each("{name}/logits_up_sub{step}")
+def test_logits_of_a_window_taken_whole(name, step):
+    found = recorded_segmentor(crop=0).logits(box(name))[0][:, 5 :: int(step), 3 :: int(step)]
+    torch.testing.assert_close(found, GOLDEN.tensor(f"{name}/logits_up_sub{step}"), atol=LOGITS, rtol=0)
+
+
+@GOLDEN.each("text/class_lines")
+def test_names_are_split_as_in_the_recording():
+    assert classes_of(GOLDEN, "text") == GOLDEN["text/query_idx"].tolist()
 
 
 @GOLDEN.each("crop/repaired{block}_outlier_rows")

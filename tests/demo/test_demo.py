@@ -1,16 +1,21 @@
 """The demo as users meet it, on its first six test scenes."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from sclip_lightning.cli import main
+from sclip_lightning.commands.parsing.configs import find_config
 from sclip_lightning.demo.benchmark import Demo, write_scenes
 from sclip_lightning.demo.scenes import CLASSES, draw_scene
 from sclip_lightning.errors import DataError
 
+ROOT = Path(__file__).parents[2]
 QUIET = ["--data.num_workers=0", "--trainer.accelerator=cpu", "--trainer.devices=1"]
 QUIET += ["--trainer.enable_progress_bar=false"]
 #: Where scores are the point; ranked panels segment their images a second time.
@@ -42,6 +47,23 @@ def test_the_parts_do_what_they_should(demo_ablation):
         assert row["peak memory GiB"] > 0
     text = (demo_ablation / "ablation.md").read_text()
     assert all(name in text for name in rows)
+
+
+def test_every_method_of_the_demo_is_shown_beside_the_others():
+    """So the guide's command runs all that is laid over the demo's baseline, and its table has a row of each."""
+    section = (ROOT / "docs/guide.md").read_text().split("## The demo")[1].split("\n## ")[0]
+    (command,) = re.findall(r"^sclip ablate .*--beside (.*)$", section, re.MULTILINE)
+    folder = ROOT / "configs/demo"
+    laid_over = [path for path in folder.glob("*.yaml") if "demo/baseline.yaml" in path.read_text()]
+    assert sorted(command.split()) == sorted(f"demo/{path.name}" for path in laid_over)
+    rows = re.findall(r"^\| ([^|]+) \| [\d.]+ ?[^|]*\|", section.split("--beside")[-1], re.MULTILINE)
+    assert len(rows) == 2 + len(laid_over)
+
+
+def test_resclip_is_the_same_over_the_demo_and_over_its_baseline():
+    demo, resclip = (yaml.safe_load(find_config(name).read_text()) for name in ("demo.yaml", "demo/resclip.yaml"))
+    given, own = demo["model"]["decoder"]["init_args"], resclip["model"]["decoder"]["init_args"]
+    assert own == {name: given[name] for name in ("rcs", "sfr")}
 
 
 @pytest.mark.slow

@@ -365,7 +365,7 @@ def test_reading_hangs(options, monkeypatch, capsys):
     error = fails(capsys, *options, "--name=a", "--data.num_workers=1")
     assert "have handed over none for a long time (DataLoader timed out after 1.0 seconds)" in error
     assert "--data.num_workers 0" in error
-    assert f"1 of {IMAGES} images are recorded" in error
+    assert f"1 of {IMAGES} images is recorded" in error
 
 
 # Ctrl-C

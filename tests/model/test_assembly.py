@@ -36,6 +36,7 @@ class AnyGrid(SheetStep):
     """A sheet step that follows an upsampler; ``asks`` for a network."""
 
     asks: str = "second"
+    number: int = 0
 
     @property
     def networks(self):
@@ -79,7 +80,7 @@ def test_each_network_is_loaded_once_for_all_who_need_it(build, monkeypatch):
     loaded = []
     load = AnyGrid.load_network
     monkeypatch.setattr(AnyGrid, "load_network", lambda *a: loaded.append(a[1:]) or load(*a))
-    segmentor = build(refiners=[AnyGrid(), AnyGrid(), AnyGrid("third")])
+    segmentor = build(refiners=[AnyGrid(), AnyGrid(number=1), AnyGrid("third")])
     assert loaded == [("second", 64), ("third", 64)]
     assert list(segmentor.networks) == ["clip", "second", "third"]
 

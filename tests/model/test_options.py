@@ -2,7 +2,14 @@
 
 import pytest
 
-from sclip_lightning.decoding import ClassTokenShare, LastBlock, NeighbourAttention, ResidualAttention, SemanticFeedback
+from sclip_lightning.decoding import (
+    SCCLIP,
+    ClassTokenShare,
+    LastBlock,
+    NeighbourAttention,
+    ResidualAttention,
+    SemanticFeedback,
+)
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.options import SegmentorOptions, parts_of
 from sclip_lightning.refine import LPOSS, PAMR, Bilateral, DenseCRF, RegionVote
@@ -80,6 +87,48 @@ def test_what_an_upsampler_with_logits_of_its_own_makes_pointless_is_refused(opt
     assert f"({remedy}), or set --model.upsampler.mode to affinity" in str(error.value)
     assert SegmentorOptions(upsampler=LoftUp(), **options)
     assert SegmentorOptions(upsampler=LoftUp(mode="direct"), refiners=[PAMR(), DenseCRF()])
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [LastBlock("naclip"), LastBlock(NeighbourAttention()), LastBlock(residual=False), SCCLIP()],
+    ids=["a name", "numbers", "residual", "a decoder"],
+)
+def test_attention_and_decoders_that_direct_mode_never_reads_are_refused(decoder):
+    with pytest.raises(ConfigError, match=r"reads the values of the last block alone: .* could change nothing"):
+        SegmentorOptions(decoder=decoder, upsampler=LoftUp(mode="direct"))
+    assert SegmentorOptions(decoder=decoder, upsampler=LoftUp())
+
+
+@pytest.mark.parametrize("decoder", [LastBlock(), LastBlock("sclip", residual=True), LastBlock("maskclip")])
+def test_the_default_and_the_values_themselves_go_with_direct_mode(decoder):
+    assert SegmentorOptions(decoder=decoder, upsampler=LoftUp(mode="direct"))
+
+
+def test_a_refiner_given_twice_is_refused():
+    with pytest.raises(ConfigError, match=r"PAMR stands twice in --model\.refiners with the same numbers"):
+        SegmentorOptions(refiners=[LPOSS(), PAMR(), PAMR()])
+    assert len(SegmentorOptions(refiners=[PAMR(), PAMR(iterations=3)]).parts) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"decoder": "LastBlock"},
+            r"decoder .* has 'LastBlock', which is no Decoder. Give the part itself, LastBlock\(\)",
+        ),
+        ({"decoder": None}, "decoder .* has None, which is no Decoder"),
+        ({"prior": "ClassTokenShare"}, r"prior .* Give the part itself, ClassTokenShare\(\)"),
+        ({"upsampler": LastBlock()}, "which is no Step"),
+        ({"refiners": ["PAMR"]}, r"Give the part itself, PAMR\(\)"),
+        ({"refiners": "PAMR"}, r"Give the part itself, PAMR\(\)"),
+        ({"refiners": PAMR()}, "by itself. Give a list"),
+    ],
+)
+def test_what_is_no_part_is_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        SegmentorOptions(**options)
 
 
 def test_templates_are_checked():

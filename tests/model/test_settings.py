@@ -53,6 +53,23 @@ def test_what_the_user_gives_counts_even_if_it_is_zero(name, value):
     assert settings.protocol == replace(published, **{name: value})
 
 
+def test_uncertain_pixels_go_to_the_class_that_is_named():
+    settings = resolve(SegmentorOptions(uncertain_class=3, prob_threshold=0.5), benchmark("VOC21"))
+    assert settings.protocol == replace(protocol_of("sclip", "VOC21"), background=3, prob_threshold=0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"uncertain_class": 20, "prob_threshold": 0.5}, "is 20, but the 20 classes are 0 to 19"),
+        ({"uncertain_class": 19}, "the threshold is 0, so that there are none"),
+    ],
+)
+def test_a_class_for_uncertain_pixels_must_be_there_and_have_a_threshold(options, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve(SegmentorOptions(**options), benchmark("VOC20"))
+
+
 def test_numbers_that_the_user_gives_to_a_part_count_and_only_the_others_are_filled():
     part = LastBlock("naclip", rcs=ResidualAttention(tau=3.0), sfr=SemanticFeedback(lam=0.0, logit_scale=7.0))
     decoder = resolve(SegmentorOptions(decoder=part, logit_scale=50.0), benchmark("VOC20")).decoder

@@ -1,17 +1,21 @@
 """TLP against the recording of its authors' code, solved in float64 there as here, and against dense algebra."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.refine import TLP
-from sclip_lightning.refine.tlp import coarse_logits, pooling_strides, propagated
+from sclip_lightning.refine.tlp import coarse_logits, pooling_strides, propagated, system_weights, text_gain
 from sclip_lightning.windows import MergedLogits, Scene, Sheet, Texts, WindowGrid, Windows, window_grid
 from tests.pearl import GOLDEN, prediction
 
-#: As the recording's README has it, for the solution in float64.
-LOGITS = 1e-5
+#: As the recording's README has it, for the solution in float64, and for edges, confidence and texts.
+LOGITS, LABELS, WEIGHTS = 1e-5, 0.9999, 2e-6
+#: The released code solves in float32: (logits, labels) where that does little, and where it moves logits itself.
+RELEASED, RELEASED_UNSTABLE, UNSTABLE = (1e-4, 0.999), (1e-2, 0.998), 1e-4
 
 
 def run(step, logits, pixels, texts):
@@ -23,30 +27,56 @@ def run(step, logits, pixels, texts):
     return MergedLogits(sheet.logits, sheet.grid, size).full()
 
 
-@GOLDEN.each("tlp/{unit}/out_f64cg_sub{step}")
-def test_units(unit, step):
-    meta = GOLDEN.json()["tlp_units"][unit]
+def unit_inputs(unit):
+    """Logits [Q, H, W], pixels [3, H, W] and texts of a unit, and its step."""
     pixels = (GOLDEN.tensor(f"tlp/{unit}/image_u8").float() - GOLDEN.tensor("mean")) / GOLDEN.tensor("std")
     logits, texts = GOLDEN.tensor(f"tlp/{unit}/logits_in").float(), GOLDEN.tensor(f"tlp/{unit}/text")
-    size = tuple(logits.shape[1:])
-    assert pooling_strides(size, meta["grid"]) == tuple(GOLDEN[f"tlp/{unit}/strides"].tolist())
-    tlp = TLP(meta["grid"], GOLDEN.json()["tlp"]["cg_iterations"])
-    found = run(tlp, logits, pixels.permute(2, 0, 1), texts)[:, 1 :: int(step), :: int(step)]
-    torch.testing.assert_close(found, GOLDEN.tensor(f"tlp/{unit}/out_f64cg_sub{step}"), atol=LOGITS, rtol=0)
+    tlp = TLP(GOLDEN.json()["tlp_units"][unit]["grid"], GOLDEN.json()["tlp"]["cg_iterations"])
+    return tlp, logits, pixels.permute(2, 0, 1), texts
 
 
-@GOLDEN.each("predict/{case}/logits_f64cg_sub{step}")
-def test_logits_of_images(case, step):
+def released(case):
+    """How near the released code's float32 solve can be met, by how far it is from its own in float64."""
+    return RELEASED_UNSTABLE if GOLDEN.json()["cg_float32_minus_float64"][case] > UNSTABLE else RELEASED
+
+
+@GOLDEN.each("tlp/{unit}/{what}_sub{step}")
+def test_units(unit, what, step):
+    tlp, logits, pixels, texts = unit_inputs(unit)
+    assert pooling_strides(tuple(logits.shape[1:]), tlp.grid) == tuple(GOLDEN[f"tlp/{unit}/strides"].tolist())
+    found = run(replace(tlp, texts=not what.startswith("no_text")), logits, pixels, texts)[
+        :, 1 :: int(step), :: int(step)
+    ]
+    expected = GOLDEN.tensor(f"tlp/{unit}/{what}_sub{step}")
+    tolerance = LOGITS if what.endswith("f64cg") else released(f"tlp/{unit}")[0]
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
+
+
+@GOLDEN.each("tlp/{unit}/trust")
+def test_weights_of_units(unit):
+    tlp, logits, pixels, texts = unit_inputs(unit)
+    strides = pooling_strides(tuple(logits.shape[1:]), tlp.grid)
+    pooled = (F.avg_pool2d(maps[None], strides, strides)[0] for maps in (logits, pixels))
+    for name, found in zip(("trust", "edge_right", "edge_down"), system_weights(*pooled, texts), strict=True):
+        torch.testing.assert_close(found, GOLDEN.tensor(f"tlp/{unit}/{name}"), atol=WEIGHTS, rtol=0)
+    torch.testing.assert_close(text_gain(texts), GOLDEN.tensor(f"tlp/{unit}/S_diagonal"), atol=WEIGHTS, rtol=0)
+
+
+@GOLDEN.each("predict/{attention}_tlp{grid}_{image}/{what}_sub{step}")
+def test_logits_of_images(attention, grid, image, what, step):
+    case = f"{attention}_tlp{grid}_{image}"
     model, pixels, size = prediction(case)
     found = model.logits(pixels, size)[0][:, 5 :: int(step), 3 :: int(step)]
-    torch.testing.assert_close(found, GOLDEN.tensor(f"predict/{case}/logits_f64cg_sub{step}"), atol=LOGITS, rtol=0)
+    tolerance = LOGITS if what.endswith("f64cg") else released(f"predict/{case}")[0]
+    torch.testing.assert_close(found, GOLDEN.tensor(f"predict/{case}/{what}_sub{step}"), atol=tolerance, rtol=0)
 
 
-@GOLDEN.each("predict/{case}/pred_t{threshold}_f64cg")
-def test_labels_of_images(case, threshold):
+@GOLDEN.each("predict/{attention}_tlp{grid}_{image}/pred_t{which}")
+def test_labels_of_images(attention, grid, image, which):
+    case, threshold = f"{attention}_tlp{grid}_{image}", which.removesuffix("_f64cg")
     model, pixels, size = prediction(case, float(threshold))
-    expected = GOLDEN.tensor(f"predict/{case}/pred_t{threshold}_f64cg")
-    assert (model.predict(pixels, size)[0] == expected).float().mean() >= 0.9999
+    share = (model.predict(pixels, size)[0] == GOLDEN.tensor(f"predict/{case}/pred_t{which}")).float().mean()
+    assert share >= (released(f"predict/{case}")[1] if which == threshold else LABELS)
 
 
 def test_merge_and_pooling_in_one():
