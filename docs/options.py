@@ -13,8 +13,8 @@ from sclip_lightning.commands.options import KNOWN
 
 __all__ = ["COMMANDS", "listed"]
 
-#: Commands that import torch before they have a parser; ``ablate`` takes the options of ``test``.
-COMMANDS = ("test", "predict", "score")
+#: Commands that import torch before they have a parser.
+COMMANDS = ("test", "ablate", "predict", "score")
 
 
 class _FoundError(Exception):
@@ -23,7 +23,9 @@ class _FoundError(Exception):
 
 def listed() -> str:
     """A command and an option a line, those of all the package's classes that an option can name included."""
-    rows = {f"{command} {name}" for command in COMMANDS for name in _names(_parser_of(command))}
+    names = {command: {*_names(_parser_of(command))} for command in COMMANDS}
+    names["ablate"] -= names["test"]  # it takes these, too
+    rows = {f"{command} {name}" for command in COMMANDS for name in names[command]}
     return "".join(f"{row}\n" for row in sorted(rows))
 
 
@@ -38,7 +40,7 @@ def _parser_of(command: str) -> ArgumentParser:
             (parser,) = found.args
     for action in parser._actions:
         if isinstance(action.choices, dict):  # that of LightningCLI, which has commands itself
-            return action.choices[command]
+            return next(iter(action.choices.values()))
     return parser
 
 
