@@ -119,6 +119,7 @@ def test_pictures_are_small():
 @pytest.mark.slow
 def test_the_picture_of_the_demo_is_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sclip_lightning.demo.benchmark.IMAGES", 1)  # the others would be drawn for nothing
     pictures = runpy.run_path(str(ROOT / "docs/pictures.py"))
     pictures["draw"](tmp_path / "images/demo.png", scenes=1)
     assert capsys.readouterr().out.count("mIoU") == 2

@@ -70,7 +70,8 @@ def evaluate_shard(rank, folder):
 
 @pytest.mark.slow
 def test_two_processes_with_uneven_shards(single, tmp_path):
-    torch.multiprocessing.spawn(evaluate_shard, args=(str(tmp_path),), nprocs=2)
+    # Forked, since torch takes seconds to import; nothing here runs in threads.
+    torch.multiprocessing.start_processes(evaluate_shard, args=(str(tmp_path),), nprocs=2, start_method="fork")
     expected = [digits(metric.compute()) for metric in single]
     for rank in range(2):
         assert torch.load(tmp_path / f"{rank}.pt") == expected
