@@ -40,6 +40,8 @@ class AblationCLI(TestCLI):
     reported, compared, and run again from its ``config.yaml``.
     """
 
+    program = "sclip ablate"
+
     rows: list[Row]
     row: Row
 

@@ -66,6 +66,9 @@ class _Parser(GuardedParser, LightningArgumentParser):
 class TestCLI(LightningCLI):
     """LightningCLI with the ``test`` subcommand alone and a run folder of its own."""
 
+    #: What the help calls the command.
+    program = "sclip test"
+
     @staticmethod
     def reporting() -> list[Callback]:
         """What reports on the run, in this order."""
@@ -104,6 +107,7 @@ class TestCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse without Lightning's warning that arguments were passed while the process has some, too."""
         self.data_origin = origin_of_data(args)
+        self._parser("test").prog = self.program  # jsonargparse would have "sclip [options] test"
         self.config = parser.parse_args(args)
         check_replaced(args)
 

@@ -79,6 +79,7 @@ def test_help_is_one_screen_and_names_only_options_that_are_there(command, capsy
     with pytest.raises(SystemExit):
         main([command, "--help.all"])
     everything = capsys.readouterr().out
+    assert everything.startswith(f"usage: sclip {command} [-")
     if command in ("test", "ablate"):
         assert len(everything) > 10 * len(text)
     of_a_class = ("--data.", "--model.decoder.")  # listed where the class is chosen
