@@ -77,15 +77,17 @@ def test_words_background_threshold_and_scale_change_labels_as_a_fresh_segmentor
     kept = Segmentor.from_pretrained(tiny_clip, **small, **parts)
     kept.recall = Recall()
     words = "cat, grass=lawn|meadow, sky"
-    median = float(np.median(kept.predict(rgb(), words, True).probabilities.max(axis=0)))
+    named = f"background, {words}"
+    median = float(np.median(kept.predict(rgb(), named).probabilities.max(axis=0)))
     kept.recall.clear()
     kept.recall.computed.clear()
     asked = [
         ({}, words, False),
         ({}, "dog, cat, grass=lawn", False),
-        ({"prob_threshold": 0.0}, words, True),
-        ({"prob_threshold": median}, words, True),
-        ({"logit_scale": 5.0}, words, True),
+        ({"prob_threshold": 0.0}, named, False),
+        ({"prob_threshold": median}, named, False),
+        ({"logit_scale": 5.0}, named, False),
+        ({}, words, True),
         ({"decoder": LastBlock("sclip")}, "cat, sky", False),
     ]
     found = []
