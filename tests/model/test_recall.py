@@ -78,14 +78,14 @@ def test_words_background_threshold_and_scale_change_labels_as_a_fresh_segmentor
     kept.recall = Recall()
     words = "cat, grass=lawn|meadow, sky"
     named = f"background, {words}"
-    median = float(np.median(kept.predict(rgb(), named).probabilities.max(axis=0)))
+    median = float(np.median(kept.changed(logit_scale=2.0).predict(rgb(), named).probabilities.max(axis=0)))
     kept.recall.clear()
     kept.recall.computed.clear()
     asked = [
         ({}, words, False),
         ({}, "dog, cat, grass=lawn", False),
-        ({"prob_threshold": 0.0}, named, False),
-        ({"prob_threshold": median}, named, False),
+        ({"logit_scale": 2.0, "prob_threshold": 0.0}, named, False),
+        ({"logit_scale": 2.0, "prob_threshold": median}, named, False),
         ({"logit_scale": 5.0}, named, False),
         ({}, words, True),
         ({"decoder": LastBlock("sclip")}, "cat, sky", False),
