@@ -139,15 +139,13 @@ def build_page(workbench: Workbench, texts: Texts, folder: Path, examples: Seque
                     classes = gr.Textbox(
                         texts.classes,
                         label="Classes",
-                        info="Split by commas, synonyms after = and | between them",
+                        info="grass=lawn|meadow gives grass two synonyms",
                         placeholder="cat, grass=lawn|meadow, sky",
                         lines=2,
                         max_lines=5,
                         elem_id="classes",
                     )
-                    background = gr.Checkbox(
-                        label="Background, for whatever is none of these", container=True, elem_id="background"
-                    )
+                    background = gr.Checkbox(label="Background: none of these", container=True, elem_id="background")
                 go = gr.Button("Segment", variant="primary", elem_id="segment")
                 with gr.Group():
                     method = gr.Dropdown(methods, value=first, label="Method", elem_id="method")
@@ -188,7 +186,8 @@ def build_page(workbench: Workbench, texts: Texts, folder: Path, examples: Seque
         shown = [viewer, asked, limit, *buttons]
         one = {"concurrency_id": "network", "concurrency_limit": 1, "show_progress_on": viewer}
         last = {**one, "trigger_mode": "always_last"}
-        changed = [page.load, image.change, classes.submit, go.click, parts.input, limit.input, factor.input]
+        image.change(segment, given, shown, **last).failure(lambda: gr.HTML(value={}, heat={}), None, viewer)
+        changed = [page.load, classes.submit, go.click, parts.input, limit.input, factor.input]
         gr.on(changed, segment, given, shown, **last)
         background.input(settle, given, [limit, factor], **one).then(segment, given, shown, **one)
         chosen = method.input(choose, method, parts, **one)

@@ -164,7 +164,7 @@ async function show() {
 
 async function showHeat() {
   const heat = props.heat, turn = drawn;
-  if (!heat || !state.picture) return;
+  if (!heat?.values || !state.picture) return;
   const values = new Uint8Array(await unpack(heat.values));
   if (turn !== drawn || values.length !== state.labels.length) return;
   Object.assign(state, { heat: { index: heat.index, values }, over: null });

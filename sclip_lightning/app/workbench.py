@@ -165,7 +165,7 @@ class Workbench:
 
     def _segmentor(self, request: Request) -> tuple[Segmentor, Vocabulary]:
         vocabulary = Vocabulary.parse(request.classes, request.background)
-        names = sum(map(len, vocabulary.synonyms))
+        names = sum(map(len, vocabulary.synonyms[request.background :]))  # those of a background are not the user's
         if names > self.limits.names:
             msg = f"These are {names} names; this page takes {self.limits.names} at most. Leave some out."
             raise DataError(msg)
