@@ -117,6 +117,20 @@ def test_labels_are_downloaded_as_predict_writes_them(page):
         assert (np.asarray(labels) == 0).all()  # the threshold is 1
 
 
+def test_another_method_brings_its_parts_and_numbers(page):
+    from selenium.webdriver.common.keys import Keys
+
+    browser, *_ = page
+    field = browser.find_element("css selector", "#method input")
+    field.click()
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys("NACLIP", Keys.ENTER)
+    wait_for(browser, "return document.querySelectorAll('#parts input:checked').length == 0")
+    # without the threshold of before, classes are back
+    wait_for(browser, f"return (() => {{ {ROWS} }})().some(row => row[0] == 'sky' && row[1] != '0 %')")
+    assert browser.execute_script("return document.querySelector('#threshold input[type=range]').value") == "0.1"
+
+
 def test_a_bad_file_is_said_to_be_one(page, tmp_path):
     browser, *_ = page
     (tmp_path / "words.png").write_bytes(b"no image")

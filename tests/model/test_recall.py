@@ -9,6 +9,7 @@ from torch import nn
 
 from sclip_lightning import Segmentor
 from sclip_lightning.decoding import LastBlock, PresencePrior, ResidualAttention, SemanticFeedback
+from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.recall import Recall, Recalling
 from sclip_lightning.refine import PAMR
 from sclip_lightning.upsampling import LoftUp
@@ -114,6 +115,8 @@ def test_a_changed_segmentor_shares_networks_of_parts_that_stay(tiny_clip):
     assert "loftup" not in loaded.changed(upsampler=None)._networks
     assert loaded.changed(upsampler=LoftUp(None, scale=3))._networks["loftup"] is not loaded._networks["loftup"]
     assert loaded.options.decoder == LastBlock("sclip")
+    with pytest.raises(ConfigError, match="Architecture and weights cannot be changed"):
+        loaded.changed(weights="openai", upsampler=None)
 
 
 class Adding(nn.Module):
