@@ -134,9 +134,7 @@ class Segmentor:
         twin = copy(self)
         twin.options = replace(self.options, **options)
         if (twin.options.architecture, twin.options.weights) != (self.options.architecture, self.options.weights):
-            msg = (
-                "Architecture and weights cannot be changed: they are shared. Load another segmentor for them."
-            )
+            msg = "Architecture and weights cannot be changed: they are shared. Load another segmentor for them."
             raise ConfigError(msg)
         known = {name: self._networks[name] for part in self.options.parts for name in part.networks}
         stay = [part for part in twin.options.parts if part in self.options.parts]
