@@ -14,6 +14,7 @@ __all__ = ["main"]
 #: What each command does; ``sclip check-data`` is run by ``commands.check_data.run_check_data``.
 _COMMANDS = {
     "predict": "segment your own images into your own classes",
+    "app": "the same in the browser: type classes and look",
     "test": "segment a benchmark and score the result",
     "ablate": "test a configuration part by part",
     "report": "print the scores of runs, finished or not",

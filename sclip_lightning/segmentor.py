@@ -1,6 +1,7 @@
 """Open-vocabulary segmentation of single images: any image, any classes."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from functools import lru_cache, partial
@@ -21,6 +22,7 @@ from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.likeness import alike
 from sclip_lightning.model.memory import memory_for
 from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.model.recall import Recall
 from sclip_lightning.model.settings import Settings, resolve
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.prediction import Prediction
@@ -50,6 +52,9 @@ class Segmentor:
             value: 336 for own classes, that of the protocol for a benchmark's.
         device: ``"auto"`` (the first GPU, the CPU without one) or a torch device.
         precision: That of the vision tower. bfloat16 is worth it on GPUs; most CPUs only emulate it.
+        recall: Keeps features of images, so that the same image with other classes or another threshold needs no
+            network again; for one thread at a time. None keeps nothing.
+        cache: Folder that embeddings of names are kept in; None for the user's cache.
 
     Raises:
         ConfigError: Options that do not go together, or a device that is not there.
@@ -63,6 +68,8 @@ class Segmentor:
         short_side: int | None = None,
         device: str | torch.device = "auto",
         precision: Precision = "32-true",
+        recall: Recall | None = None,
+        cache: Path | None = None,
     ) -> None:
         if short_side is not None:
             check_number(short_side, at_least(0, whole=True), "short_side")
@@ -71,6 +78,8 @@ class Segmentor:
         self.device = _find_device(device)
         self.precision = precision
         self._autocast = _autocast_type(precision, self.device)
+        self.recall = recall
+        self._cache = cache
         self.clip = load_clip(options.architecture, options.weights)
         self.clip.model.to(self.device)
         self._networks = load_networks(self.clip, options.parts)
@@ -111,6 +120,28 @@ class Segmentor:
             raise ConfigError(msg)
         chosen = SegmentorOptions(architecture=architecture, weights=weights, **options)
         return cls(chosen, short_side=short_side, device=device, precision=precision)
+
+    def changed(self, **options: Any) -> "Segmentor":
+        """A segmentor with other options, which shares CLIP, kept features and the networks of parts that stay.
+
+        Args:
+            options: As for :meth:`from_pretrained`, but for ``architecture`` and ``weights``.
+
+        Raises:
+            ConfigError: Options that do not go together.
+            CheckpointError: Weights of a part that cannot be found, read or fitted.
+        """
+        twin = copy(self)
+        twin.options = replace(self.options, **options)
+        if (twin.options.architecture, twin.options.weights) != (self.options.architecture, self.options.weights):
+            msg = "Architecture and weights cannot be changed: they are shared. Load another segmentor for them."
+            raise ConfigError(msg)
+        known = {name: self._networks[name] for part in self.options.parts for name in part.networks}
+        stay = [part for part in twin.options.parts if part in self.options.parts]
+        twin._networks = load_networks(self.clip, [part for part in twin.options.parts if part not in stay])
+        twin._networks |= {"clip": self._networks["clip"], **{n: known[n] for part in stay for n in part.networks}}
+        twin._fitted = lru_cache(VOCABULARIES)(twin._fit)
+        return twin
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is a Sequence[str], and is one image
@@ -232,8 +263,10 @@ class Segmentor:
     def _fit(self, vocabulary: Vocabulary) -> tuple[SlidingWindowSegmentor, Settings]:
         check_options(self.options, vocabulary)
         settings = resolve(self.options, vocabulary, self.short_side)
-        texts = build_text_bank(self.clip, vocabulary.synonyms, settings.templates, self.device, cache_folder())
-        return build_segmentor(self._networks, texts, settings).to(self.device), settings
+        texts = build_text_bank(
+            self.clip, vocabulary.synonyms, settings.templates, self.device, self._cache or cache_folder()
+        )
+        return build_segmentor(self._networks, texts, settings, self.recall).to(self.device), settings
 
 
 def check_options(options: SegmentorOptions, vocabulary: Vocabulary) -> None:

@@ -94,6 +94,28 @@ run
 
 {_MORE}
 """,
+    "app": f"""\
+usage: sclip app [--config FILE ...] [options]
+
+Open a page in the browser: drop an image, type classes, and look at what is where. Needs: pip install -e ".[app]"
+  sclip app --config demo.yaml                                 needs no download: drawn scenes
+  sclip app --method naclip                                    downloads CLIP once, and then needs no network either
+
+page
+  --host ADDRESS               127.0.0.1 by default, which no other machine can reach;  --port N: 7860 or the next free
+  --open_browser               open it in the browser of this machine
+  --classes NAMES              what stands in the box at the start
+  --max_megapixels N           of an image, 16 by default;  --max_megabytes N: of an uploaded file, 32 by default
+  --memory GIB                 of features that are kept while you change words and numbers; 2 by default
+  --short_side N               resize images so that their short side has N pixels; 336 by default
+
+{_PARTS}
+
+run
+  --device D                   auto, cpu or cuda;  --precision bf16-mixed: faster on GPUs
+
+{_MORE}
+""",
     "score": f"""\
 usage: sclip score --predictions FOLDER --data NAME [options]
 

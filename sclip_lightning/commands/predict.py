@@ -6,22 +6,22 @@ import sys
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from tqdm import tqdm
 
 from sclip_lightning.commands.failures import explain, stoppable
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
+from sclip_lightning.commands.parsing.model_only import ModelParser
 from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.commands.parsing.replaced import check_replaced
 from sclip_lightning.data.reading.benchmark import read_class_file
 from sclip_lightning.data.reading.heif import INSTALL_HEIF
 from sclip_lightning.data.reading.images import ImageFile, check_images, find_images, unread_images
 from sclip_lightning.engine.environment import describe_environment
-from sclip_lightning.errors import ConfigError, DataError, RunError, SclipError, StoppedError, message_of
+from sclip_lightning.errors import DataError, RunError, SclipError, StoppedError, message_of
 from sclip_lightning.files import DEMO, replacing, write_text
 from sclip_lightning.model.description import describe_segmentor
 from sclip_lightning.model.likeness import warning_of
@@ -37,9 +37,6 @@ from sclip_lightning.vocabulary import Vocabulary
 __all__ = ["find_vocabulary", "run_predict"]
 
 OnError = Literal["stop", "skip"]
-
-#: Sections by which a configuration of ``sclip test`` is told.
-_TEST_SECTIONS = {"trainer", "data", "panels", "name", "seed_everything"}
 
 _DESCRIPTION = """\
 Segment your own images into your own classes. Writes, per image, a label map (PNG of class indices), the image under
@@ -150,25 +147,8 @@ def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> V
     return Vocabulary.parse([list(words) for words in read_class_file(classes)], background)
 
 
-class _Parser(GuardedParser):
-    """Takes from a configuration of ``sclip test`` its model section alone, and says so."""
-
-    def parse_path(self, cfg_path: Any, *args: Any, **kwargs: Any) -> Namespace:
-        """Parse one configuration file."""
-        try:
-            content = yaml.safe_load(Path(str(cfg_path)).read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            msg = f"{cfg_path} (--config) is no YAML: {' '.join(str(error).split())}. Correct it, or name another file."
-            raise ConfigError(msg) from error
-        if not isinstance(content, dict) or not content.keys() & _TEST_SECTIONS:
-            return super().parse_path(cfg_path, *args, **kwargs)
-        ignored = sorted(content.keys() - {"model"})
-        sys.stderr.write(f"Note: sclip predict takes only the model from {cfg_path}, not {', '.join(ignored)}.\n")
-        return self.parse_string(yaml.safe_dump({"model": content.get("model") or {}}), **kwargs)
-
-
 def _build_parser() -> GuardedParser:
-    parser = _Parser(prog="sclip predict", description=_DESCRIPTION, epilog=f"{METHOD_HELP} {ALLOW_HELP}")
+    parser = ModelParser(prog="sclip predict", description=_DESCRIPTION, epilog=f"{METHOD_HELP} {ALLOW_HELP}")
     parser.add_argument(
         "-c",
         "--config",

@@ -63,6 +63,11 @@ class LastBlock(WindowDecoder):
             sfr=SemanticFeedback() if self.sfr is True else self.sfr or None,
         )
 
+    @property
+    def reads_texts(self) -> bool:
+        """Only semantic feedback does."""
+        return bool(self.sfr)
+
     def fitted(self, depth: int, patch_size: tuple[int, int]) -> "LastBlock":
         """Itself; raises ConfigError where residual attention asks for blocks that are not there."""
         if isinstance(self.rcs, ResidualAttention):

@@ -72,6 +72,11 @@ class SCCLIP(WindowDecoder):
     aggregate_after: bool = True
     two_passes: bool = True
 
+    @property
+    def reads_texts(self) -> bool:
+        """It does not."""
+        return False
+
     def blocks(self, depth: int) -> Blocks:
         """The numbers for a tower of ``depth`` blocks."""
         given = (self.similarity_block, self.post_block, self.second_pass, self.class_share)

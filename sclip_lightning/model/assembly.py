@@ -6,6 +6,7 @@ from torch import nn
 
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.head import Head
+from sclip_lightning.model.recall import Recall
 from sclip_lightning.model.settings import Settings
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.towers import Clip, ClipTower
@@ -29,7 +30,9 @@ def load_networks(clip: Clip, parts: Iterable[Part]) -> dict[str, nn.Module]:
     return networks
 
 
-def build_segmentor(networks: dict[str, nn.Module], texts: Texts, settings: Settings) -> SlidingWindowSegmentor:
+def build_segmentor(
+    networks: dict[str, nn.Module], texts: Texts, settings: Settings, recall: Recall | None = None
+) -> SlidingWindowSegmentor:
     """Put the parts together, in the order in which they run.
 
     What the class token says comes first, then what works on the decoder's own grid (LPOSS), the upsampler, and what
@@ -39,6 +42,7 @@ def build_segmentor(networks: dict[str, nn.Module], texts: Texts, settings: Sett
         networks: From :func:`load_networks`.
         texts: Embeddings of the class names.
         settings: All numbers.
+        recall: Where results are kept for images that come again; None keeps nothing.
 
     Raises:
         ConfigError: Parts or numbers that do not go together.
@@ -73,4 +77,5 @@ def build_segmentor(networks: dict[str, nn.Module], texts: Texts, settings: Sett
         map_steps=[
             step.fitted(tower.depth, tower.patch_size) for step in settings.refiners if isinstance(step, MapStep)
         ],
+        recall=recall,
     )

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.model.head import Head
+from sclip_lightning.model.recall import Recall, Recalling
 from sclip_lightning.ranges import at_least, check_number
 from sclip_lightning.towers import Tower
 from sclip_lightning.windows import (
@@ -72,6 +74,7 @@ class SlidingWindowSegmentor(nn.Module):
         sheet_steps: Steps on logits before they are merged, in order.
         map_steps: Refiners: steps on whole maps at the output size, in order; those of logits come first, then those of
             probabilities, then those of labels.
+        recall: Where results are kept for images that come again; None keeps nothing.
 
     Raises:
         ConfigError: The stride is greater than the crop, no window may pass at a time, or steps on maps are in an order
@@ -93,6 +96,7 @@ class SlidingWindowSegmentor(nn.Module):
         window_batch_size: int = 32,
         sheet_steps: Sequence[SheetStep] = (),
         map_steps: Sequence[MapStep] = (),
+        recall: Recall | None = None,
     ) -> None:
         super().__init__()
         check_sliding_window(crop, stride)
@@ -109,6 +113,7 @@ class SlidingWindowSegmentor(nn.Module):
         self.window_batch_size = window_batch_size
         self.sheet_steps = tuple(sheet_steps)
         self.map_steps = tuple(map_steps)
+        self.recall = Recall(limit=0) if recall is None else recall
 
     @property
     def tower(self) -> Tower:
@@ -170,7 +175,10 @@ class SlidingWindowSegmentor(nn.Module):
             output_size=output_size or (height, width),
             windows=Windows(image, grid, self.window_batch_size),
             texts=Texts(self.queries, self.query_classes),
-            networks=dict(self.networks),
+            networks={
+                name: Recalling(network, name, self.recall) if self.recall.limit else network
+                for name, network in self.networks.items()
+            },
             rgb=rgb,
             regions=regions,
         )
@@ -184,7 +192,8 @@ class SlidingWindowSegmentor(nn.Module):
             ConfigError: Some are not finite.
         """
         keep_values = any("values" in step.needs for step in self.sheet_steps)
-        tokens = self.decoder.decode(scene, keep_values)
+        read = (self.decoder, keep_values, *_inputs(scene, texts=self.decoder.reads_texts))
+        tokens = self.recall.of("tokens", read, lambda: self.decoder.decode(scene, keep_values))
         sheet = Sheet(compare_with_texts(tokens.features, scene.texts), tokens.grid, tokens)
         _check_finite(sheet.logits, self.decoder)
         for step in self.sheet_steps:
@@ -194,8 +203,12 @@ class SlidingWindowSegmentor(nn.Module):
 
     def merged_logits(self, scene: Scene) -> MergedLogits:
         """Logits of all queries, merged lazily to the output size, before refiners."""
-        sheet = self.sheet(scene)
-        return MergedLogits(sheet.logits, sheet.grid, scene.output_size)
+
+        def merged() -> MergedLogits:
+            sheet = self.sheet(scene)
+            return MergedLogits(sheet.logits, sheet.grid, scene.output_size)
+
+        return self.recall.of("logits", (self.decoder, self.sheet_steps, *_inputs(scene)), merged)
 
     @torch.no_grad()
     @full_float32()
@@ -205,6 +218,10 @@ class SlidingWindowSegmentor(nn.Module):
         Raises:
             ConfigError: Some are not finite.
         """
+        read = (merged, self.head.logit_scale, self.map_steps, *_inputs(scene))
+        return self.recall.of("maps", read, lambda: self._class_maps(merged, scene))
+
+    def _class_maps(self, merged: MergedLogits, scene: Scene) -> Tensor:
         maps = merged.full()
         with torch.autocast(maps.device.type, enabled=False):
             for step in self._map_steps("logits"):
@@ -218,6 +235,12 @@ class SlidingWindowSegmentor(nn.Module):
 
     def _map_steps(self, place: str) -> list[MapStep]:
         return [step for step in self.map_steps if step.works_on == place]
+
+
+def _inputs(scene: Scene, texts: bool = True) -> tuple[Any, ...]:
+    """Everything in a scene that a step may read, its networks aside."""
+    image = (scene.pixels, scene.output_size, scene.windows.grid, scene.windows.batch_size, scene.rgb, scene.regions)
+    return (*image, scene.texts.queries, scene.texts.classes) if texts else image
 
 
 def _check_finite(values: Tensor, part: Part) -> None:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -30,7 +31,13 @@ class Trunk:
 
 
 class Tower(nn.Module, ABC):
-    """A plain vision transformer. It holds the weights and nothing else, and may run under autocast."""
+    """A plain vision transformer. It holds the weights and nothing else, and may run under autocast.
+
+    Attributes:
+        recallable: Methods whose results may be kept: functions of tensors and plain values alone.
+    """
+
+    recallable: ClassVar[tuple[str, ...]] = ("trunk",)
 
     @property
     @abstractmethod

@@ -72,7 +72,7 @@ class TensorCache:
 
 
 def tensor_bytes(thing: Any) -> int:
-    """Bytes of all tensors in a tensor, a list or tuple, or an object's attributes; what they share counts once."""
+    """Bytes of all tensors in a tensor, a list, tuple, dict or an object's attributes; what they share counts once."""
     sizes: dict[int, int] = {}
     _measure(thing, sizes)
     return sum(sizes.values())
@@ -82,8 +82,8 @@ def _measure(thing: Any, sizes: dict[int, int]) -> None:
     if isinstance(thing, Tensor):
         storage = thing.untyped_storage()
         sizes[storage.data_ptr()] = storage.nbytes()
-    elif isinstance(thing, list | tuple):
-        for inner in thing:
+    elif isinstance(thing, list | tuple | dict):
+        for inner in thing.values() if isinstance(thing, dict) else thing:
             _measure(inner, sizes)
     elif hasattr(thing, "__dict__"):
         for inner in vars(thing).values():

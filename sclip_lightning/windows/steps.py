@@ -87,6 +87,11 @@ class Decoder(Part, ABC):
 
     gives: ClassVar[tuple[Extra, ...]] = ("class_token", "values")
 
+    @property
+    def reads_texts(self) -> bool:
+        """Whether its tokens depend on ``scene.texts``; where they do not they are kept for other texts."""
+        return True
+
     @abstractmethod
     def decode(self, scene: Scene, keep_values: bool = False) -> Tokens:
         """Decode all windows of an image.

@@ -6,6 +6,7 @@ published checkpoints; maps are channels-last inside, which LayerNorm, convoluti
 """
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -188,7 +189,12 @@ class LoftUpNetwork(nn.Module):
         n_freqs: Frequencies of the pixels' Fourier features.
         num_heads: Attention heads.
         num_layers: Blocks of cross-attention and feed-forward.
+
+    Attributes:
+        recallable: As for :class:`~sclip_lightning.towers.Tower`.
     """
+
+    recallable: ClassVar[tuple[str, ...]] = ("bands",)
 
     def __init__(self, dim: int = 512, n_freqs: int = 20, num_heads: int = 4, num_layers: int = 2) -> None:
         super().__init__()
