@@ -14,7 +14,7 @@ from sclip_lightning.commands.options import KNOWN
 __all__ = ["COMMANDS", "listed"]
 
 #: Commands that import torch before they have a parser.
-COMMANDS = ("test", "ablate", "predict", "score")
+COMMANDS = ("test", "ablate", "app", "predict", "score")
 
 
 class _FoundError(Exception):
