@@ -31,9 +31,8 @@ def write_coco(folder: Path, images: Callable[[], Iterable[PredictedImage]], cla
     categories = [{"id": entry.index, "name": entry.name, "supercategory": ""} for entry in classes]
     path = folder / COCO
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(
-            f'{{"info": {{"description": "made by sclip predict"}}, "licenses": [],\n"categories": {_json(categories)}'
-        )
+        file.write('{"info": {"description": "made by sclip predict"}, "licenses": [],\n')
+        file.write(f'"categories": {_json(categories)}')
         file.write(',\n"images": [')
         for number, image in enumerate(images(), 1):
             entry = {"id": number, "file_name": image.path, "height": image.size[0], "width": image.size[1]}

@@ -43,7 +43,7 @@ def exported(names: Sequence[str], palette: npt.NDArray[np.uint8], has_backgroun
         has_background: Class 0 is a background.
     """
     return [
-        ClassEntry(index, name, tuple(map(int, palette[index])))
+        ClassEntry(index, name, (int(palette[index, 0]), int(palette[index, 1]), int(palette[index, 2])))
         for index, name in enumerate(names)
         if index > 0 or not has_background
     ]

@@ -6,6 +6,7 @@ turns gives closed rings. Pixels that touch in a corner only are kept apart.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,11 +35,11 @@ def polygons_of(mask: npt.NDArray[np.bool_]) -> list[Polygon]:
         return []
     top, left = int(rows[0]), int(columns[0])
     inside = np.pad(mask[top : rows[-1] + 1, left : columns[-1] + 1].astype(np.uint8), 1)
-    _, regions = cv2.connectedComponents(inside, connectivity=4, ltype=cv2.CV_32S)
+    regions = np.asarray(cv2.connectedComponents(inside, connectivity=4, ltype=cv2.CV_32S)[1])
     outer: dict[int, Ring] = {}
     holes: dict[int, list[Ring]] = {}
     for ring, region in _rings(inside, regions):
-        placed = ring + (left, top)
+        placed = ring + np.array([left, top])
         if _area(ring) > 0:
             outer[region] = placed
         else:
@@ -57,7 +58,7 @@ def simplified(ring: Ring, tolerance: float) -> Ring:
     return fewer if len(fewer) > 2 and _area(fewer) * _area(ring) > 0 else ring
 
 
-def _rings(inside: npt.NDArray[np.uint8], regions: npt.NDArray[np.int32]) -> Iterator[tuple[Ring, int]]:
+def _rings(inside: npt.NDArray[np.uint8], regions: npt.NDArray[Any]) -> Iterator[tuple[Ring, int]]:
     """Every ring with the number of its region, outer ones clockwise as seen on the screen.
 
     Args:
@@ -89,13 +90,14 @@ def _follow(
     along_row: list[int],
     along_column: list[int],
     inside: npt.NDArray[np.uint8],
-    regions: npt.NDArray[np.int32],
+    regions: npt.NDArray[Any],
 ) -> Iterator[tuple[Ring, int]]:
     seen = bytearray(len(along_row))
     for start in range(len(along_row)):
         if seen[start]:
             continue
-        nodes, node = [], start
+        nodes: list[int] = []
+        node = start
         while not seen[node]:
             other = along_row[node]
             seen[node] = seen[other] = 1
