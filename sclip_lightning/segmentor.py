@@ -1,6 +1,6 @@
 """Open-vocabulary segmentation of single images: any image, any classes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from functools import lru_cache, partial
@@ -27,8 +27,9 @@ from sclip_lightning.prediction import Prediction
 from sclip_lightning.ranges import at_least, check_number
 from sclip_lightning.towers import build_text_bank, load_clip
 from sclip_lightning.vocabulary import Classes, Vocabulary
+from sclip_lightning.windows import Texts
 
-__all__ = ["Precision", "Segmentor", "check_options"]
+__all__ = ["Precision", "Segmentor", "autocast_type", "check_options", "find_device"]
 
 #: Precision of the vision tower, by Lightning's names; whatever follows it is float32 in any case.
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -50,6 +51,7 @@ class Segmentor:
             value: 336 for own classes, that of the protocol for a benchmark's.
         device: ``"auto"`` (the first GPU, the CPU without one) or a torch device.
         precision: That of the vision tower. bfloat16 is worth it on GPUs; most CPUs only emulate it.
+        embed: Calls what embeds names; several processes that are to have the same bits call it in one of them.
 
     Raises:
         ConfigError: Options that do not go together, or a device that is not there.
@@ -63,14 +65,16 @@ class Segmentor:
         short_side: int | None = None,
         device: str | torch.device = "auto",
         precision: Precision = "32-true",
+        embed: Callable[[Callable[[], Texts]], Texts] = lambda make: make(),
     ) -> None:
         if short_side is not None:
             check_number(short_side, at_least(0, whole=True), "short_side")
         self.options = options
         self.short_side = short_side
-        self.device = _find_device(device)
+        self.device = find_device(device)
         self.precision = precision
-        self._autocast = _autocast_type(precision, self.device)
+        self._autocast = autocast_type(precision, self.device)
+        self._embed = embed
         self.clip = load_clip(options.architecture, options.weights)
         self.clip.model.to(self.device)
         self._networks = load_networks(self.clip, options.parts)
@@ -232,7 +236,9 @@ class Segmentor:
     def _fit(self, vocabulary: Vocabulary) -> tuple[SlidingWindowSegmentor, Settings]:
         check_options(self.options, vocabulary)
         settings = resolve(self.options, vocabulary, self.short_side)
-        texts = build_text_bank(self.clip, vocabulary.synonyms, settings.templates, self.device, cache_folder())
+        texts = self._embed(
+            lambda: build_text_bank(self.clip, vocabulary.synonyms, settings.templates, self.device, cache_folder())
+        )
         return build_segmentor(self._networks, texts, settings).to(self.device), settings
 
 
@@ -257,7 +263,7 @@ def check_options(options: SegmentorOptions, vocabulary: Vocabulary) -> None:
             raise ConfigError(msg)
 
 
-def _find_device(device: str | torch.device) -> torch.device:
+def find_device(device: str | torch.device) -> torch.device:
     """The device meant, after making sure that tensors can be put there."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -271,7 +277,8 @@ def _find_device(device: str | torch.device) -> torch.device:
     return found
 
 
-def _autocast_type(precision: Precision, device: torch.device) -> torch.dtype | None:
+def autocast_type(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """What the vision tower computes in on a device, None for float32; raises ConfigError where it cannot."""
     types = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
     if precision not in types:
         msg = f"There is no precision {precision!r} (--precision). Choose one of {', '.join(types)}."

@@ -60,7 +60,7 @@ class PredictedImage:
 
 
 class PredictedImages:
-    """The records of all sessions and processes; of an image the last that has results, else the last.
+    """The records of all sessions and processes; of an image that of the last session counts.
 
     Only where a record lies is kept in memory, and what says whether its image is done.
 
@@ -85,8 +85,10 @@ class PredictedImages:
                     self.done[record.path] = record.id, record.stamp
                     self._places[record.path] = path, place
                     self.skipped.pop(record.path, None)
-                elif record.path not in self.done:
+                else:  # done before, it would not have been tried again unless its file or its results had changed
                     self.skipped[record.path] = record.skipped
+                    self.done.pop(record.path, None)
+                    self._places.pop(record.path, None)
 
     def of(self, paths: Iterable[str]) -> Iterator[PredictedImage]:
         """The records of those among some images that have results, one after the other, in the order given."""
