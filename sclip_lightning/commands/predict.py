@@ -93,6 +93,7 @@ def run_predict(arguments: Sequence[str]) -> None:
         segmentor = Segmentor(
             chosen, short_side=options.short_side, device=team.device, precision=options.precision, embed=team.on_first
         )
+        segmentor.sliding_window(vocabulary)  # names are embedded now, which takes all processes
         if team.is_first:
             for warning in warning_of(segmentor.alike(vocabulary)):
                 sys.stderr.write(f"Note: {warning} Use other words.\n")

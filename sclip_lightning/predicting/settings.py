@@ -116,7 +116,7 @@ def protocol_of(segmentor: Segmentor, vocabulary: Vocabulary) -> dict[str, Any]:
     return {
         "classes": [list(names) for names in vocabulary.synonyms],
         "class_names": list(vocabulary.names),
-        "background": vocabulary.has_background,
+        "has_background": vocabulary.has_background,
         "short_side": numbers.protocol.short_side,
         "templates": list(numbers.templates),
         **describe_segmentor(segmentor.sliding_window(vocabulary)),
