@@ -199,15 +199,18 @@ class Segmentor:
         model, settings = self._fitted(vocabulary)
         source = str(image) if isinstance(image, str | Path) else "The image"
         size = rgb.shape[0], rgb.shape[1]
-        network_input = prepare(image_pipeline(settings.protocol.short_side, settings.protocol.long_side), rgb, source)
+        short_side, long_side = settings.protocol.short_side, settings.protocol.long_side
+        network_input = prepare(image_pipeline(short_side, long_side), rgb, source, resizes=short_side != 0)
         check_patch(network_input, model.tower.patch_size, source, size)
         autocast = torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None)
         with memory_for(source, size, self.options), autocast:
             native = torch.from_numpy(rgb).permute(2, 0, 1).to(self.device)
             segmentation = model.predict(network_input.to(self.device), size, native)
-        dtype = np.uint8 if len(vocabulary.names) <= 256 else np.uint16
+        few = len(vocabulary.names) <= 256
+        labels = segmentation.labels.to("cpu", torch.uint8 if few else torch.int32)
+        segmentation = replace(segmentation, labels=labels)  # so that those of 8 bytes a pixel are not kept
         return Prediction(
-            segmentation.labels.cpu().numpy().astype(dtype),
+            labels.numpy() if few else labels.numpy().astype(np.uint16),
             vocabulary.names,
             vocabulary.palette,
             rgb,
