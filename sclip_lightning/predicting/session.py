@@ -1,6 +1,6 @@
 """One session over the images of a job: share them among processes, segment them, write and record each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -64,6 +64,24 @@ class PredictionSession:
         session = Session(started, str(team), describe_environment(segmentor.device))
         number, remaining = team.on_first(lambda: job.begin(protocol, session))
         self._begun = True
+        try:
+            self._share(segmentor, number, remaining)
+        except RunError:  # of this process or of another
+            self.progress()
+            raise
+        stop.end_images()
+        stop.leave()  # nobody waits for another any more; the first process alone writes what is about all images
+        return self._finish() if team.is_first else None
+
+    def _share(self, segmentor: Segmentor, number: int, remaining: Sequence[int]) -> None:
+        """Do this process's share of the images that remain, and wait for the others.
+
+        Args:
+            segmentor: Whose labels these are.
+            number: That of the session.
+            remaining: Indices of the images, the same for all processes.
+        """
+        job, team, stop = self.job, self.team, self.stop
         self._writer = RecordWriter(job.folder, number, team.rank)
         arrivals = Arrivals(job.folder, number, team.rank)
         stop.begin_images()
@@ -74,9 +92,6 @@ class PredictionSession:
         self._writer.close()
         arrivals.arrive()
         arrivals.wait_for(team.number, stop.check)
-        stop.end_images()
-        stop.leave()  # nobody waits for another any more; the first process alone writes what is about all images
-        return self._finish() if team.is_first else None
 
     def progress(self) -> str:
         """What there is to go on with, in words; the first process writes it down, too."""
