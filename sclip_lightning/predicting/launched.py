@@ -26,7 +26,11 @@ class Launched:
     """
 
     def __init__(self, devices: int, num_nodes: int, device: str) -> None:
-        logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+        for name in (
+            "lightning.pytorch",
+            "lightning.fabric",
+        ):  # either says that processes have met
+            logging.getLogger(name).setLevel(logging.WARNING)
         strategy = DDPStrategy(timeout=TIMEOUT)
         try:
             self._fabric = Fabric(accelerator=device, devices=devices, num_nodes=num_nodes, strategy=strategy)
