@@ -28,7 +28,7 @@ from sclip_lightning.model.likeness import warning_of
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
 from sclip_lightning.predicting.job import Export, OnError, PredictionJob
-from sclip_lightning.predicting.processes import launch_of
+from sclip_lightning.predicting.processes import Alone, launch_of
 from sclip_lightning.predicting.session import PredictionSession
 from sclip_lightning.predicting.settings import open_folder
 from sclip_lightning.records.artefacts import PREDICTIONS, SETTINGS
@@ -66,7 +66,8 @@ def run_predict(arguments: Sequence[str]) -> None:
     check_options(chosen, vocabulary)
     resolve(chosen, vocabulary, options.short_side)
     launch = launch_of(options.devices, options.num_nodes, options.device, find_device)
-    autocast_type(options.precision, find_device(options.device))
+    if isinstance(launch, Alone):  # else each process looks at its own device, once it has one
+        autocast_type(options.precision, launch.device)
     if launch.is_first:
         _name_unread(options)
     folder = open_folder(options.output_dir) if launch.is_first else Path(options.output_dir).expanduser().absolute()
