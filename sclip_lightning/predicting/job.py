@@ -22,7 +22,7 @@ from sclip_lightning.reports.cells import csv_cell
 from sclip_lightning.reports.shares import ShareTable
 from sclip_lightning.vocabulary import Vocabulary
 
-__all__ = ["Export", "OnError", "PredictionJob", "stamp_of"]
+__all__ = ["Export", "OnError", "PredictionJob", "class_table", "stamp_of"]
 
 OnError = Literal["stop", "skip"]
 Export = Literal["coco", "polygons"]
@@ -87,7 +87,7 @@ class PredictionJob:
             done = len(self.files) - len(remaining)
             replace(now, done=done, sessions=[*sessions, session]).save(self.folder)
             write_text(self.folder / CONFIG, self.config)
-            write_text(self.folder / CLASSES, _class_table(self.vocabulary))
+            write_text(self.folder / CLASSES, class_table(self.vocabulary))
             self.write_shares()
         for kind in (LABELS, OVERLAYS):
             (self.folder / kind).mkdir(exist_ok=True)
@@ -163,7 +163,8 @@ def stamp_of(path: Path) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
-def _class_table(vocabulary: Vocabulary) -> str:
+def class_table(vocabulary: Vocabulary) -> str:
+    """The classes with their indices, names and colours, as a CSV file."""
     text = StringIO()
     writer = csv.writer(text)
     writer.writerow(["index", "class", "names", "red", "green", "blue"])
