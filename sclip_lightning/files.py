@@ -1,6 +1,7 @@
 """Writing files so that a reader finds the old content or the new, never half of it; and where files lie."""
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ __all__ = [
     "cache_folder",
     "remove_partial",
     "replacing",
+    "replacing_folder",
     "store",
     "store_folder",
     "write_text",
@@ -51,6 +53,30 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``, which takes its place unless an exception is raised.
+
+    What was there before is then deleted.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{PARTIAL}{path.name[:40]}-"))
+    old = temporary.with_name(f"{temporary.name}-old")
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o777 & ~mask)
+        store_folder(temporary)
+        if path.exists():
+            path.replace(old)
+        temporary.replace(path)
+        store_folder(path.parent)
+    finally:
+        for rest in (temporary, old):
+            shutil.rmtree(rest, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text as it is, by ``replacing``."""
     with replacing(path) as temporary:
@@ -84,8 +110,11 @@ def store_folder(path: Path) -> None:
 
 def remove_partial(folder: Path) -> None:
     """Delete what killed processes left half written in a folder and below; while nobody else writes there."""
-    for path in folder.rglob(f"{PARTIAL}*"):
-        path.unlink(missing_ok=True)
+    for path in [*folder.rglob(f"{PARTIAL}*")]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def cache_folder() -> Path:

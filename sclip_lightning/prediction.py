@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from sclip_lightning.files import replacing
-from sclip_lightning.pictures.drawing import draw_overlay, label_image
+from sclip_lightning.pictures.drawing import count_labels, draw_overlay, label_image
 
 __all__ = ["Prediction"]
 
@@ -45,10 +45,13 @@ class Prediction:
         """
         return self._class_maps().cpu().numpy()
 
+    def counts(self) -> npt.NDArray[np.int64]:
+        """[C] number of pixels that each class takes."""
+        return count_labels(self.labels, len(self.classes))
+
     def shares(self) -> dict[str, float]:
         """Fraction of the pixels that each class takes, by name, in the order of the classes."""
-        counts = np.bincount(self.labels.ravel(), minlength=len(self.classes))
-        return dict(zip(self.classes, (counts / self.labels.size).tolist(), strict=True))
+        return dict(zip(self.classes, (self.counts() / self.labels.size).tolist(), strict=True))
 
     def overlay(self, title: str = "") -> Image.Image:
         """The image under its labels' colours, with a legend; a large image is shrunk."""

@@ -1,6 +1,6 @@
 """Open-vocabulary segmentation of single images: any image, any classes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import fields, replace
 from difflib import get_close_matches
@@ -29,8 +29,9 @@ from sclip_lightning.prediction import Prediction
 from sclip_lightning.ranges import at_least, check_number
 from sclip_lightning.towers import build_text_bank, load_clip
 from sclip_lightning.vocabulary import Classes, Vocabulary
+from sclip_lightning.windows import Texts
 
-__all__ = ["Precision", "Segmentor", "check_options"]
+__all__ = ["Precision", "Segmentor", "autocast_type", "check_options", "find_device"]
 
 #: Precision of the vision tower, by Lightning's names; whatever follows it is float32 in any case.
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -55,6 +56,7 @@ class Segmentor:
         recall: Keeps features of images, so that the same image with other classes or another threshold needs no
             network again; for one thread at a time. None keeps nothing.
         cache: Folder that embeddings of names are kept in; None for the user's cache.
+        embed: Calls what embeds names; several processes that are to have the same bits call it in one of them.
 
     Raises:
         ConfigError: Options that do not go together, or a device that is not there.
@@ -70,14 +72,16 @@ class Segmentor:
         precision: Precision = "32-true",
         recall: Recall | None = None,
         cache: Path | None = None,
+        embed: Callable[[Callable[[], Texts]], Texts] = lambda make: make(),
     ) -> None:
         if short_side is not None:
             check_number(short_side, at_least(0, whole=True), "short_side")
         self.options = options
         self.short_side = short_side
-        self.device = _find_device(device)
+        self.device = find_device(device)
         self.precision = precision
-        self._autocast = _autocast_type(precision, self.device)
+        self._autocast = autocast_type(precision, self.device)
+        self._embed = embed
         self.recall = recall
         self._cache = cache
         self.clip = load_clip(options.architecture, options.weights)
@@ -226,15 +230,18 @@ class Segmentor:
         model, settings = self._fitted(vocabulary)
         source = str(image) if isinstance(image, str | Path) else "The image"
         size = rgb.shape[0], rgb.shape[1]
-        network_input = prepare(image_pipeline(settings.protocol.short_side, settings.protocol.long_side), rgb, source)
+        short_side, long_side = settings.protocol.short_side, settings.protocol.long_side
+        network_input = prepare(image_pipeline(short_side, long_side), rgb, source, resizes=short_side != 0)
         check_patch(network_input, model.tower.patch_size, source, size)
         autocast = torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None)
         with memory_for(source, size, self.options), autocast:
             native = torch.from_numpy(rgb).permute(2, 0, 1).to(self.device)
             segmentation = model.predict(network_input.to(self.device), size, native)
-        dtype = np.uint8 if len(vocabulary.names) <= 256 else np.uint16
+        few = len(vocabulary.names) <= 256
+        labels = segmentation.labels.to("cpu", torch.uint8 if few else torch.int32)
+        segmentation = replace(segmentation, labels=labels)  # so that those of 8 bytes a pixel are not kept
         return Prediction(
-            segmentation.labels.cpu().numpy().astype(dtype),
+            labels.numpy() if few else labels.numpy().astype(np.uint16),
             vocabulary.names,
             vocabulary.palette,
             rgb,
@@ -263,8 +270,9 @@ class Segmentor:
     def _fit(self, vocabulary: Vocabulary) -> tuple[SlidingWindowSegmentor, Settings]:
         check_options(self.options, vocabulary)
         settings = resolve(self.options, vocabulary, self.short_side)
-        texts = build_text_bank(
-            self.clip, vocabulary.synonyms, settings.templates, self.device, self._cache or cache_folder()
+        folder = self._cache or cache_folder()
+        texts = self._embed(
+            lambda: build_text_bank(self.clip, vocabulary.synonyms, settings.templates, self.device, folder)
         )
         return build_segmentor(self._networks, texts, settings, self.recall).to(self.device), settings
 
@@ -290,7 +298,7 @@ def check_options(options: SegmentorOptions, vocabulary: Vocabulary) -> None:
             raise ConfigError(msg)
 
 
-def _find_device(device: str | torch.device) -> torch.device:
+def find_device(device: str | torch.device) -> torch.device:
     """The device meant, after making sure that tensors can be put there."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -304,7 +312,8 @@ def _find_device(device: str | torch.device) -> torch.device:
     return found
 
 
-def _autocast_type(precision: Precision, device: torch.device) -> torch.dtype | None:
+def autocast_type(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """What the vision tower computes in on a device, None for float32; raises ConfigError where it cannot."""
     types = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
     if precision not in types:
         msg = f"There is no precision {precision!r} (--precision). Choose one of {', '.join(types)}."

@@ -12,6 +12,7 @@ from contextlib import suppress
 from subprocess import TimeoutExpired
 from types import SimpleNamespace
 
+from lightning.fabric.strategies.launchers import subprocess_script as fabric_script
 from lightning.pytorch.strategies.launchers import subprocess_script
 
 from sclip_lightning.cli import main as sclip
@@ -112,9 +113,10 @@ def start_sclip(*arguments, slow=True, cwd=None, **environment):
     def work():
         if slow:
             slow_sclip.slow_down()
-        subprocess_script.subprocess = SimpleNamespace(
-            Popen=lambda command, *, env, **_: Forked(lambda: sclip(arguments), env)
-        )
+        for launcher in (subprocess_script, fabric_script):
+            launcher.subprocess = SimpleNamespace(
+                Popen=lambda command, *, env, **_: Forked(lambda: sclip(arguments), env)
+            )
         sclip(arguments)
 
     env = {**os.environ, "OMP_NUM_THREADS": "1"} | environment

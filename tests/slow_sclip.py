@@ -9,6 +9,7 @@ import time
 from sclip_lightning.cli import main
 from sclip_lightning.engine import heartbeat
 from sclip_lightning.engine.module import SegmentationModule
+from sclip_lightning.segmentor import Segmentor
 
 SECONDS = 0.3
 
@@ -24,6 +25,13 @@ def slow_down():
         heartbeat.SILENCE = float(os.environ["SLOW_SILENCE"])
         heartbeat.BEAT = heartbeat.SILENCE / 10
     SegmentationModule.segment = slow_segment
+    predict = Segmentor.predict
+
+    def slow_predict(self, *arguments):
+        time.sleep(SECONDS)
+        return predict(self, *arguments)
+
+    Segmentor.predict = slow_predict
 
 
 if __name__ == "__main__":

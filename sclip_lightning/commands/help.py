@@ -89,8 +89,11 @@ images and classes
 {_PARTS}
 
 run
-  --output_dir FOLDER          predictions by default; never overwrites one
+  --output_dir FOLDER          predictions by default. The same command again goes on where it ended; a folder of other
+                               settings or images is refused.  --overwrite: start afresh
   --device D                   auto, cpu or cuda;  --precision bf16-mixed: faster on GPUs
+  --devices N                  share the images among N processes, one a device
+  --export [coco,polygons]     for annotation tools: run-length masks, outlines in GeoJSON's form
 
 {_MORE}
 """,

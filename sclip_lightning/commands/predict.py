@@ -1,17 +1,14 @@
 """``sclip predict``: segment one's own images into one's own classes."""
 
-import csv
-import json
 import sys
 from collections.abc import Sequence
-from io import StringIO
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
-from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
-from tqdm import tqdm
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 
-from sclip_lightning.commands.failures import explain, stoppable
+from sclip_lightning.commands.failures import explain
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.model_only import ModelParser
@@ -19,24 +16,28 @@ from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.commands.parsing.replaced import check_replaced
 from sclip_lightning.data.reading.benchmark import read_class_file
 from sclip_lightning.data.reading.heif import INSTALL_HEIF
-from sclip_lightning.data.reading.images import ImageFile, check_images, find_images, unread_images
-from sclip_lightning.engine.environment import describe_environment
-from sclip_lightning.errors import DataError, RunError, SclipError, StoppedError, message_of
-from sclip_lightning.files import DEMO, replacing, write_text
-from sclip_lightning.model.description import describe_segmentor
+from sclip_lightning.data.reading.images import check_images, find_images, unread_images
+from sclip_lightning.data.reading.pixels import MOST_PIXELS, allow_pixels
+from sclip_lightning.engine.interruption import StopRequest
+from sclip_lightning.engine.orderly_end import orderly_end
+from sclip_lightning.errors import DataError
+from sclip_lightning.exports import TOLERANCE
+from sclip_lightning.files import DEMO
 from sclip_lightning.model.likeness import warning_of
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
-from sclip_lightning.records.artefacts import CONFIG, LABELS, OVERLAYS
-from sclip_lightning.records.run_folder import check_place, new_run_folder
-from sclip_lightning.reports.cells import csv_cell
+from sclip_lightning.predicting.job import Export, OnError, PredictionJob
+from sclip_lightning.predicting.processes import Alone, launch_of
+from sclip_lightning.predicting.session import PredictionSession
+from sclip_lightning.predicting.settings import open_folder
+from sclip_lightning.records.artefacts import PREDICTIONS, SETTINGS
+from sclip_lightning.records.run_folder import clear_run, locked, remove_leftovers
 from sclip_lightning.reports.shares import ShareTable
-from sclip_lightning.segmentor import Precision, Segmentor, check_options
+from sclip_lightning.segmentor import Precision, Segmentor, autocast_type, check_options, find_device
 from sclip_lightning.vocabulary import Vocabulary
 
 __all__ = ["find_vocabulary", "run_predict"]
 
-OnError = Literal["stop", "skip"]
 
 _DESCRIPTION = """\
 Segment your own images into your own classes. Writes, per image, a label map (PNG of class indices), the image under
@@ -56,44 +57,70 @@ def run_predict(arguments: Sequence[str]) -> None:
     check_replaced(arguments)
     chosen: SegmentorOptions = parser.instantiate_classes(options).model
     # Whatever can be found wrong before the weights are loaded.
+    allow_pixels(options.max_pixels)
     files = find_images(options.images, options.recursive)
+    vocabulary = find_vocabulary(options.classes, options.background)
+    check_options(chosen, vocabulary)
+    resolve(chosen, vocabulary, options.short_side)
+    launch = launch_of(options.devices, options.num_nodes, options.device, find_device)
+    if isinstance(launch, Alone):  # else each process looks at its own device, once it has one
+        autocast_type(options.precision, launch.device)
+    if launch.is_first:
+        _name_unread(options)
+    folder = open_folder(options.output_dir) if launch.is_first else Path(options.output_dir).expanduser().absolute()
+    config = parser.dump(options, skip_none=False)
+    exports = list(dict.fromkeys(options.export or ()))
+    job = PredictionJob(files, vocabulary, folder, config, options.on_error, exports, options.tolerance)
+    stop, why = StopRequest(), partial(explain, options=chosen)
+    session: PredictionSession | None = None
+
+    def progress() -> str:
+        return session.progress() if session is not None else f"Nothing was done yet in {folder}."
+
+    with (
+        stop.listen(launch.is_first, launch.launcher),
+        orderly_end(stop, why, progress),
+        locked(folder, "predicting", "--output_dir") if launch.is_first else nullcontext(),
+    ):
+        if launch.is_first:
+            if options.overwrite:
+                clear_run(folder, PREDICTIONS, (SETTINGS,))
+            remove_leftovers(folder)
+            _check_headers(job)
+        team = launch.start()
+        segmentor = Segmentor(
+            chosen, short_side=options.short_side, device=team.device, precision=options.precision, embed=team.on_first
+        )
+        segmentor.sliding_window(vocabulary)  # names are embedded now, which takes all processes
+        if team.is_first:
+            for warning in warning_of(segmentor.alike(vocabulary)):
+                sys.stderr.write(f"Note: {warning} Use other words.\n")
+        session = PredictionSession(job, team, stop, why)
+        outcome = session.run(segmentor)
+    if outcome is not None:
+        _report(job, chosen, *outcome)
+
+
+def _check_headers(job: PredictionJob) -> None:
+    """Find images that hold none before anything is loaded, unless they are to be skipped."""
+    if job.on_error == "stop":
+        try:
+            check_images([job.files[index] for index in job.remaining()])
+        except DataError as error:
+            msg = f"{error} To skip such images: --on_error skip."
+            raise DataError(msg) from error
+
+
+def _name_unread(options: Namespace) -> None:
     if others := unread_images(options.images, options.recursive):
         sys.stderr.write(
             f"Note: {len(others)} HEIC {'files are' if others[1:] else 'file is'} passed over: "
             f"{', '.join(map(str, others[:3]))}{', ...' if others[3:] else ''}. {INSTALL_HEIF}\n"
         )
-    if options.on_error == "stop":
-        try:
-            check_images(files)
-        except DataError as error:
-            msg = f"{error} To skip such images: --on_error skip."
-            raise DataError(msg) from error
-    vocabulary = find_vocabulary(options.classes, options.background)
-    check_options(chosen, vocabulary)
-    resolve(chosen, vocabulary, options.short_side)
-    output = Path(options.output_dir).expanduser().absolute()
-    place = str(output.parent), "", output.name
-    check_place(*place)
-    segmentor = Segmentor(chosen, short_side=options.short_side, device=options.device, precision=options.precision)
-    segmentor.sliding_window(vocabulary)
-    for warning in warning_of(segmentor.alike(vocabulary)):
-        sys.stderr.write(f"Note: {warning} Use other words.\n")
 
-    try:
-        output = new_run_folder(*place)
-        (output / LABELS).mkdir()
-        (output / OVERLAYS).mkdir()
-        write_text(output / CONFIG, parser.dump(options, skip_none=False))
-        write_text(output / "classes.csv", _class_table(vocabulary))
-        write_text(output / "settings.json", _describe(segmentor, vocabulary))
-        with ShareTable(output / "shares.csv", vocabulary.names) as table, stoppable():
-            skipped = _predict_all(segmentor, vocabulary, files, output, table, options.on_error)
-    except OSError as error:
-        raise RunError(f"{explain(error, chosen)} {_what_is_done(output)}") from error
-    except StoppedError as error:
-        raise StoppedError(f"{error} {_what_is_done(output)}") from error
-    if skipped:
-        write_text(output / "settings.json", _describe(segmentor, vocabulary, skipped))
+
+def _report(job: PredictionJob, chosen: SegmentorOptions, table: ShareTable, skipped: Sequence[str]) -> None:
+    """Print the shares, and what else there is to say of the result; raises DataError where images were skipped."""
     for problem in skipped:
         sys.stderr.write(f"Skipped: {problem}\n")
     if chosen.weights is None:
@@ -103,16 +130,16 @@ def run_predict(arguments: Sequence[str]) -> None:
             "Note: the weights are the demo's, which have seen drawn scenes only; on photographs the labels mean "
             "nothing. Leave --model.weights and --model.architecture out for a CLIP that has seen photographs.\n"
         )
-    left_out = f", {len(skipped)} of {len(files)} images skipped" if skipped else ""
-    print(f"\n{table.summary()}{left_out}\n\nWritten to {output}")  # noqa: T201  what the command is for
+    number = len(job.files)
+    left_out = f", {len(skipped)} of {number} images skipped" if skipped else ""
+    print(f"\n{table.summary()}{left_out}\n\nWritten to {job.folder}")  # noqa: T201  what the command is for
     if skipped:
         were = "was" if len(skipped) == 1 else "were"
-        msg = f"{len(skipped)} of {len(files)} images {were} skipped, named above; the others are done."
+        msg = (
+            f"{len(skipped)} of {number} images {were} skipped, named above; the others are done. The same command "
+            "tries them again."
+        )
         raise DataError(msg)
-
-
-def _what_is_done(output: Path) -> str:
-    return f"What was done before lies in {output}; its shares.csv names every image that is done."
 
 
 def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> Vocabulary:
@@ -174,9 +201,42 @@ def _build_parser() -> GuardedParser:
         "class, and pixels less certain than --model.prob_threshold.",
     )
     parser.add_argument("--recursive", action="store_true", help="Take images from subfolders, too.")
-    parser.add_argument("--output_dir", type=str, default="predictions", help="A folder; never overwrites one.")
+    parser.add_argument(
+        "--output_dir",
+        type=str,
+        default="predictions",
+        help="A folder. Where it holds predictions made in the same way, those images are done only that are not done "
+        "yet; devices may change, and images may be added. Made in another way, it is refused.",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="Delete the predictions that the folder holds and start afresh."
+    )
     parser.add_argument(
         "--on_error", type=OnError, default="stop", help="What to do about an image that cannot be read or segmented."
+    )
+    parser.add_argument(
+        "--export",
+        type=list[Export],
+        help="coco: coco.json with a run-length mask for each class of each image. polygons: a GeoJSON file for each "
+        "image, in pixels. Several: --export=[coco,polygons]. Also of a finished folder, by the same command again.",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=TOLERANCE,
+        help="Pixels that exported polygons may be away from the exact outlines; 0 for exact ones.",
+    )
+    parser.add_argument(
+        "--max_pixels",
+        type=int,
+        default=MOST_PIXELS,
+        help="Most pixels that an image may have; a small file may unpack to any number of them.",
+    )
+    parser.add_argument(
+        "--devices", type=int, default=1, help="Processes on each machine, one a device; several share the images."
+    )
+    parser.add_argument(
+        "--num_nodes", type=int, default=1, help="Machines, which share --output_dir; a scheduler starts the command."
     )
     parser.add_argument("--device", type=str, default="auto", help="auto (a GPU if there is one), cpu or cuda.")
     parser.add_argument(
@@ -194,81 +254,3 @@ def _build_parser() -> GuardedParser:
     parser.add_class_arguments(SegmentorOptions, "model")
     parser.set_defaults(DEFAULTS)
     return parser
-
-
-def _predict_all(
-    segmentor: Segmentor,
-    vocabulary: Vocabulary,
-    files: Sequence[ImageFile],
-    output: Path,
-    table: ShareTable,
-    on_error: OnError,
-) -> list[str]:
-    """Segment every image and write what it gives; returns what was the matter with those skipped."""
-    skipped = []
-    for file in tqdm(files, "Segmenting", unit="image"):
-        try:
-            _predict(segmentor, vocabulary, file, output, table)
-        except (DataError, MemoryError, RuntimeError) as error:
-            if isinstance(error, SclipError):
-                problem = message_of(error)
-            elif (advice := explain(error, segmentor.options)) is not None:
-                problem = advice
-            else:
-                raise
-            if str(file.path) not in problem:
-                problem = f"{file.path}: {problem}"
-            if on_error == "stop":
-                msg = f"{problem} To skip such images: --on_error skip. What was done before lies in {output}."
-                raise DataError(msg) from error
-            skipped.append(problem)
-    if len(skipped) == len(files):
-        msg = f"None of the {len(files)} images could be segmented. The first: {skipped[0]}"
-        raise DataError(msg)
-    return skipped
-
-
-def _predict(segmentor: Segmentor, vocabulary: Vocabulary, file: ImageFile, output: Path, table: ShareTable) -> None:
-    """Segment one image and write what it gives; nothing of it is kept in memory.
-
-    An image is done once it has a row in the table. Where it gets none, its files go, too.
-    """
-    prediction = segmentor.predict(file.path, vocabulary)
-    labels, overlay = (output / kind / f"{file.name}.png" for kind in (LABELS, OVERLAYS))
-    try:
-        prediction.save(labels)
-        with replacing(overlay) as temporary:
-            prediction.overlay(file.name).save(temporary, format="PNG")
-        height, width = prediction.labels.shape
-        table.add(file.path, file.name, (height, width), list(prediction.shares().values()))
-    except BaseException:
-        labels.unlink(missing_ok=True)
-        overlay.unlink(missing_ok=True)
-        raise
-
-
-def _class_table(vocabulary: Vocabulary) -> str:
-    text = StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["index", "class", "names", "red", "green", "blue"])
-    for index, (name, words) in enumerate(zip(vocabulary.names, vocabulary.synonyms, strict=True)):
-        writer.writerow([index, csv_cell(name), csv_cell(", ".join(words)), *vocabulary.palette[index].tolist()])
-    return text.getvalue()
-
-
-def _describe(segmentor: Segmentor, vocabulary: Vocabulary, skipped: Sequence[str] = ()) -> str:
-    """Everything that the labels depend on, besides images and classes; and why images have none."""
-    numbers = segmentor.settings(vocabulary)
-    settings = {
-        "short_side": numbers.protocol.short_side,
-        "templates": list(numbers.templates),
-        **describe_segmentor(segmentor.sliding_window(vocabulary)),
-        "architecture": segmentor.clip.architecture,
-        "architecture_sha256": segmentor.clip.configuration_sha256[:12],
-        "weights": segmentor.clip.weights,
-        "weights_sha256": segmentor.clip.fingerprint[:12],
-        "precision": segmentor.precision,
-        "environment": describe_environment(segmentor.device),
-        "skipped": list(skipped),
-    }
-    return json.dumps(settings, indent=2) + "\n"

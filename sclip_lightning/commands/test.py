@@ -1,15 +1,12 @@
 """``sclip test``: evaluate on a benchmark, driven by LightningCLI."""
 
 import logging
-import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from datetime import timedelta
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -34,20 +31,16 @@ from sclip_lightning.engine.callbacks import (
     TensorBoardReport,
 )
 from sclip_lightning.engine.datamodule import SegmentationDataModule
-from sclip_lightning.engine.interruption import TERMINATED, StopRequest
 from sclip_lightning.engine.module import SegmentationModule
-from sclip_lightning.errors import ConfigError, DataError, RunError, SclipError, StoppedError
+from sclip_lightning.engine.orderly_end import orderly_end
+from sclip_lightning.engine.ranks import TIMEOUT
+from sclip_lightning.errors import ConfigError, DataError, SclipError
 from sclip_lightning.records import load_records
 from sclip_lightning.records.artefacts import PANELS, RANKED_PANELS
 from sclip_lightning.records.run import Run
 from sclip_lightning.records.run_folder import locked, open_run_folder, run_folder, tidy
 
 __all__ = ["TestCLI", "is_first", "run_cli", "run_test"]
-
-#: How long processes wait for each other in collectives. Torch's 30 minutes (10 with NCCL) are too few where one
-#: downloads weights over a slow line; a process that fails ends the others whatever the timeout, and waiting for the
-#: slowest at the end is no collective and has no limit.
-TIMEOUT = timedelta(hours=6)
 
 
 class _Parser(GuardedParser, LightningArgumentParser):
@@ -173,41 +166,12 @@ class TestCLI(LightningCLI):
         first = is_first()
         with (
             self.model.stop.listen(first, self.trainer.strategy.launcher, self.started),
-            self._orderly_end(),
+            orderly_end(self.model.stop, lambda error: explain(error, self.model.options), self._progress),
             locked(self.folder) if first and self.folder else nullcontext(),
         ):
             if first and self.folder:
                 tidy(self.folder, self._get(self.config, "overwrite"))
             self.trainer.test(verbose=False, **kwargs)
-
-    @contextmanager
-    def _orderly_end(self) -> Iterator[None]:
-        """Say what happened to a run that does not end well, and end its other processes, too."""
-        stop: StopRequest = self.model.stop
-        try:
-            yield
-        except BaseException as error:
-            if stop.told_by(error):
-                stop.ask()
-            if stop.parent is not None and (isinstance(error, StoppedError) or stop.told_by(error) or stop.orphaned):
-                # The first process says why. Its children must end with 0 then: seeing another code, Lightning kills
-                # the first process in the middle of its image.
-                sys.exit(1 if stop.orphaned else 0)
-            if stop.told_by(error):
-                stop.end_children()
-                raise StoppedError(f"{TERMINATED} {self._progress()}") from error
-            if isinstance(error, StoppedError):
-                stop.wait_for_children()
-                raise StoppedError(f"{stop.reason} {self._progress()}") from error
-            try:
-                if not isinstance(error, SclipError):
-                    stop.await_failure(_connection_lost(error))
-            finally:
-                stop.end_children()
-            message = explain(error, self.model.options)
-            if message is None:
-                raise
-            raise RunError(f"{message} {self._progress()}") from error
 
     def _progress(self) -> str:
         """What there is to go on with, in words."""
@@ -257,12 +221,6 @@ class TestCLI(LightningCLI):
 def is_first() -> bool:
     """Whether this process has rank 0, before Lightning has set anything up."""
     return int(rank_zero_only.rank) == 0  # type: ignore[attr-defined]
-
-
-def _connection_lost(error: BaseException) -> bool:
-    """Whether torch says that another process cannot be reached; gloo says so by an error without a type of its own."""
-    lost = isinstance(error, (torch.distributed.DistBackendError, torch.distributed.DistNetworkError))
-    return lost or (isinstance(error, RuntimeError) and ("gloo" in str(error) or "Connection" in str(error)))
 
 
 def run_test(arguments: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from sclip_lightning.engine.environment import counting_device
 from sclip_lightning.engine.evaluation import Evaluation
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.engine.session_end import end_session
-from sclip_lightning.engine.session_start import begin_heartbeat, begin_session, open_run, remaining_images
+from sclip_lightning.engine.session_start import begin_session, open_run, remaining_images
 from sclip_lightning.errors import DataError
 from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.options import SegmentorOptions
@@ -75,7 +75,8 @@ class SegmentationModule(LightningModule):
     def setup(self, stage: str) -> None:
         """Refuse a window that leaves gaps, and find out which images are still to be segmented."""
         self.settings = wiring.settle(self.options, self.data)
-        self.stop.watch(begin_heartbeat(self.context, self.stop.failure))
+        context = self.context
+        self.stop.watch(context.ranks.heartbeat(context.recording.folder, self.stop.failure))
         self.datamodule.remaining = remaining_images(self.context, self.data)
 
     def configure_model(self) -> None:

@@ -1,16 +1,27 @@
 """The processes of a run: Lightning's ranks, one a device."""
 
+import os
+import secrets
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 from typing import TypeVar, cast
 
 import torch
 import torch.distributed as distributed
+from lightning.fabric import Fabric
 from lightning.pytorch import Trainer
 from torch import Tensor
 
 from sclip_lightning.engine.environment import counting_device
+from sclip_lightning.engine.heartbeat import Heartbeat
 
-__all__ = ["Ranks"]
+__all__ = ["TIMEOUT", "Ranks"]
+
+#: How long processes wait for each other in collectives. Torch's 30 minutes (10 with NCCL) are too few where one
+#: downloads weights over a slow line; a process that fails ends the others whatever the timeout, and waiting for the
+#: slowest at the end is no collective and has no limit.
+TIMEOUT = timedelta(hours=6)
 
 T = TypeVar("T")
 
@@ -19,7 +30,7 @@ class Ranks:
     """What the processes of a run share; every method is a collective, which all ranks must call in the same order.
 
     Args:
-        trainer: The trainer of the run, set up.
+        trainer: The trainer of the run, set up, or a Fabric that has launched its processes.
 
     Attributes:
         number: How many processes there are.
@@ -28,7 +39,7 @@ class Ranks:
         device: Where it computes.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Trainer | Fabric) -> None:
         self._strategy = trainer.strategy
         self.number = int(trainer.world_size)
         self.rank = int(trainer.global_rank)
@@ -49,6 +60,16 @@ class Ranks:
         values = [torch.zeros_like(own) for _ in range(self.number)]
         distributed.all_gather(values, own)
         return torch.stack(values)
+
+    def heartbeat(self, folder: Path, failure: Callable[[], str | None]) -> Heartbeat:
+        """The signs of life that the processes give each other, not started yet.
+
+        Args:
+            folder: The run's.
+            failure: Asked for what else has gone wrong with the others.
+        """
+        token = self.on_first(lambda: f"alive-{os.getpid()}-{secrets.token_hex(4)}")
+        return Heartbeat(folder, token, self.rank, self.number, failure)
 
     def __str__(self) -> str:
         return f"{self.number} x {self.device.type}"

@@ -4,15 +4,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from sclip_lightning.engine.arrivals import Arrivals
 from sclip_lightning.errors import RunError
 from sclip_lightning.records import ImageCounts, ImageRecord, Records, RecordWriter, load_records
 from sclip_lightning.records.artefacts import RECORDS, REPORTED, RESULTS, RUN
 from sclip_lightning.records.run import Run
 
 __all__ = ["Recording"]
-
-#: Seconds between two looks at whether the other processes have arrived.
-WAIT = 0.1
 
 
 class Recording:
@@ -76,6 +74,7 @@ class Recording:
         """Take part in a session: from now on records can be added."""
         self.session = session
         self._writer = RecordWriter(self.folder, session, self.rank)
+        self._arrivals = Arrivals(self.folder, session, self.rank)
 
     def scored(self, id_: str, counts: ImageCounts, seconds: float, fingerprint: dict[str, str]) -> None:
         """Record an image; raises ``RunError`` where that cannot be written."""
@@ -98,24 +97,11 @@ class Recording:
     def arrive(self) -> None:
         """Say that this process has nothing to add."""
         self._writer.close()
-        self._flag(self.rank).touch()
+        self._arrivals.arrive()
 
     def wait_for(self, processes: int, check: Callable[[], None]) -> None:
-        """Wait until all processes have arrived, however long the slowest takes.
-
-        A collective would not do: it times out, and a process inside one reacts neither to Ctrl-C nor to the end of
-        another process.
-
-        Args:
-            processes: Their number.
-            check: Called now and then; may raise to end the waiting.
-        """
-        while not all(self._flag(rank).exists() for rank in range(processes)):
-            check()
-            time.sleep(WAIT)
-
-    def _flag(self, rank: int) -> Path:
-        return self.folder / RECORDS / f".{self.session:04d}-rank{rank}-done"
+        """Wait until all processes have arrived; see :meth:`Arrivals.wait_for`."""
+        self._arrivals.wait_for(processes, check)
 
     def session_records(self) -> list[ImageRecord]:
         """All images scored in this session, by any process."""

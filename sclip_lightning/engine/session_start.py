@@ -1,7 +1,5 @@
 """The start of a session: what is refused, where the run lies, which images are left, and what it says it is."""
 
-import os
-import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -16,14 +14,12 @@ from sclip_lightning.data.reading.dataset import SKIP_ADVICE, Sample
 from sclip_lightning.data.reading.segmentation_data import SegmentationData
 from sclip_lightning.engine.context import RunContext
 from sclip_lightning.engine.environment import describe_environment
-from sclip_lightning.engine.heartbeat import Heartbeat
 from sclip_lightning.engine.ranks import Ranks
 from sclip_lightning.engine.recording import Recording
 from sclip_lightning.errors import ConfigError, DataError, RunError
 from sclip_lightning.records.run import Run, Session
 
 __all__ = [
-    "begin_heartbeat",
     "begin_session",
     "check_trainer",
     "check_unchanged",
@@ -73,18 +69,6 @@ def open_run(trainer: Trainer, data: SegmentationData, parts: str, segment: Call
     place = folder or Path(ranks.on_first(lambda: temporary.name if temporary else ""))
     recording = Recording(place, ranks.rank)
     return RunContext(folder, data.benchmark, data.dataset, recording, ranks, parts, segment, temporary=temporary)
-
-
-def begin_heartbeat(context: RunContext, failure: Callable[[], str | None]) -> Heartbeat:
-    """The signs of life that the processes of a run give each other, not started yet. A collective.
-
-    Args:
-        context: The run.
-        failure: Asked for what else has gone wrong with the others.
-    """
-    ranks = context.ranks
-    token = ranks.on_first(lambda: f"alive-{os.getpid()}-{secrets.token_hex(4)}")
-    return Heartbeat(context.recording.folder, token, ranks.rank, ranks.number, failure)
 
 
 def remaining_images(context: RunContext, data: SegmentationData) -> list[int]:

@@ -22,6 +22,7 @@ from sclip_lightning.windows import (
     Sheet,
     SheetStep,
     Texts,
+    WindowDecoder,
     Windows,
     check_sliding_window,
     compare_with_texts,
@@ -31,6 +32,10 @@ from sclip_lightning.windows import (
 from sclip_lightning.windows.steps import check_order
 
 __all__ = ["Segmentation", "SlidingWindowSegmentor"]
+
+#: Windows beyond which tokens become logits chunk by chunk, where no step asks for them: those of an image of some 13
+#: megapixels, larger than any benchmark's. Products of other shapes may round last digits otherwise.
+MANY_WINDOWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,9 +197,16 @@ class SlidingWindowSegmentor(nn.Module):
             ConfigError: Some are not finite.
         """
         keep_values = any("values" in step.needs for step in self.sheet_steps)
-        read = (self.decoder, keep_values, *_inputs(scene, texts=self.decoder.reads_texts))
-        tokens = self.recall.of("tokens", read, lambda: self.decoder.decode(scene, keep_values))
-        sheet = Sheet(compare_with_texts(tokens.features, scene.texts), tokens.grid, tokens)
+        if len(scene.windows) > MANY_WINDOWS and isinstance(self.decoder, WindowDecoder) and not self.sheet_steps:
+            # Nobody asks for tokens, which take far more memory than logits.
+            parts = (self.decoder.decode_windows(chunk, scene, keep_values) for chunk in scene.windows.chunks())
+            sheet = Sheet(
+                torch.cat([compare_with_texts(one.features, scene.texts) for one in parts]), scene.windows.grid
+            )
+        else:
+            read = (self.decoder, keep_values, *_inputs(scene, texts=self.decoder.reads_texts))
+            tokens = self.recall.of("tokens", read, lambda: self.decoder.decode(scene, keep_values))
+            sheet = Sheet(compare_with_texts(tokens.features, scene.texts), tokens.grid, tokens)
         _check_finite(sheet.logits, self.decoder)
         for step in self.sheet_steps:
             sheet = step(sheet, scene)

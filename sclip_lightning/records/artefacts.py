@@ -6,6 +6,8 @@ Whoever writes, reads or deletes one of these files takes its name from here, so
 
 __all__ = [
     "ALL",
+    "CLASSES",
+    "COCO",
     "CONFIG",
     "EVENTS",
     "HPARAMS",
@@ -14,12 +16,16 @@ __all__ = [
     "OVERLAYS",
     "PANELS",
     "PER_CLASS",
+    "POLYGONS",
+    "PREDICTIONS",
     "PROBABILITIES",
     "RANKED_PANELS",
     "RECORDS",
     "REPORTED",
     "RESULTS",
     "RUN",
+    "SETTINGS",
+    "SHARES",
     "image_file",
 ]
 
@@ -59,6 +65,13 @@ ALL = (
     OVERLAYS,
     PROBABILITIES,
 )
+
+#: Only of ``sclip predict``: what labels depend on and how far it came, the classes, and their shares in every image.
+SETTINGS, CLASSES, SHARES = "settings.json", "classes.csv", "shares.csv"
+#: Likewise: a file, and a folder with a file for each image.
+COCO, POLYGONS = "coco.json", "polygons"
+#: All that ``sclip predict`` writes, what says that it is ours first.
+PREDICTIONS = (SETTINGS, SHARES, CLASSES, CONFIG, RECORDS, LABELS, OVERLAYS, COCO, POLYGONS)
 
 
 def image_file(id_: str, suffix: str) -> str:

@@ -4,13 +4,25 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from sclip_lightning.errors import RunError
 from sclip_lightning.files import store_folder
 from sclip_lightning.records.artefacts import RECORDS
 from sclip_lightning.records.record import ImageRecord
 
-__all__ = ["RecordWriter", "Records", "load_records"]
+__all__ = ["RecordWriter", "Records", "load_records", "record_files"]
+
+
+class Record(Protocol):
+    """What a line of a file of records holds."""
+
+    @property
+    def id(self) -> str:
+        """What the image is called in messages."""
+
+    def to_line(self) -> bytes:
+        """The line."""
 
 
 class RecordWriter:
@@ -29,7 +41,7 @@ class RecordWriter:
         self.path = folder / RECORDS / f"{_prefix(session)}rank{rank}-{os.getpid()}.jsonl"
         self._file: int | None = None
 
-    def add(self, record: ImageRecord) -> None:
+    def add(self, record: Record) -> None:
         """Append one record.
 
         Raises:
@@ -120,8 +132,7 @@ def load_records(folder: Path, session: int | None = None) -> Records:
     latest: dict[str, ImageRecord] = {}
     conflicting: set[str] = set()
     damaged = 0
-    paths = [(_session_of(path), path) for path in (folder / RECORDS).glob("*.jsonl")]
-    for number, path in sorted(paths):
+    for number, path in record_files(folder):
         if session is not None and number != session:
             continue
         for record in _read(path):
@@ -140,6 +151,11 @@ def load_records(folder: Path, session: int | None = None) -> Records:
         damaged,
         tuple(sorted(conflicting)),
     )
+
+
+def record_files(folder: Path) -> list[tuple[int, Path]]:
+    """Number of the session and path of every file of records, in this order."""
+    return sorted((_session_of(path), path) for path in (folder / RECORDS).glob("*.jsonl"))
 
 
 def _prefix(session: int) -> str:

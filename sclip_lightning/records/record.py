@@ -1,21 +1,17 @@
 """The record of one image, and the line of text that it is stored as."""
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
+
+from sclip_lightning.records.lines import pack, unpack
 
 __all__ = ["ImageCounts", "ImageRecord"]
 
 #: Number of the lines' format; a line with another one, or none, is refused rather than read as what it is not.
 FORMAT = 2
-
-_PREFIX = b'{"crc32": "'
-_MIDDLE = b'", "record": '
-_START = len(_PREFIX) + 8 + len(_MIDDLE)  # 8 digits of the checksum between them
 
 
 @dataclass(frozen=True)
@@ -81,8 +77,7 @@ class ImageRecord:
             content["confusion"] = self.counts.confusion.tolist()
             content["boundaries"] = {name: counts.tolist() for name, counts in self.counts.boundaries.items()}
             content["fingerprint"] = self.fingerprint
-        text = json.dumps(content, separators=(",", ":")).encode()
-        return b"%b%08x%b%b}\n" % (_PREFIX, crc32(text), _MIDDLE, text)
+        return pack(content)
 
     @classmethod
     def from_line(cls, line: bytes) -> "ImageRecord | None":
@@ -91,14 +86,9 @@ class ImageRecord:
         Raises:
             ValueError: The line is whole, but of another format.
         """
-        text = line[_START:-2]
-        start = b"%b%08x%b" % (_PREFIX, crc32(text), _MIDDLE)
-        if not (line.startswith(start) and line.endswith(b"}\n")):
+        content = unpack(line, FORMAT)
+        if content is None:
             return None
-        content = json.loads(text)
-        if content.get("format") != FORMAT:
-            found = f"has format {content['format']}" if "format" in content else "has no format number"
-            raise ValueError(f"{found}, but this version of sclip_lightning reads format {FORMAT}")
         return cls(
             id=content["id"],
             counts=ImageCounts(

@@ -4,7 +4,7 @@ Imports neither torch nor Lightning, so that reading runs is instant.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from sclip_lightning.errors import RunError
 from sclip_lightning.files import write_text
 from sclip_lightning.records.artefacts import CONFIG, RUN
 
-__all__ = ["Run", "Session"]
+__all__ = ["Run", "Session", "differences"]
 
 #: Number of the file's format; a file with another one is not read.
 FORMAT = 1
@@ -104,11 +104,7 @@ class Run:
         if earlier is None:
             return self
         before, now = earlier._identity(), self._identity()
-        differing = [
-            f"{name} {_show(before.get(name))}, now {_show(now.get(name))}"
-            for name in dict.fromkeys([*before, *now])
-            if before.get(name) != now.get(name)
-        ]
+        differing = differences(before, now)
         lost = len(set(earlier.ids) - set(self.ids))
         if lost:
             differing.append(f"images {_span(earlier.ids)}, now {_span(self.ids)} ({lost} of the earlier ones missing)")
@@ -137,6 +133,15 @@ class Run:
     def _identity(self) -> dict[str, Any]:
         entries = {"benchmark": self.benchmark, "classes": self.classes, "boundary scores": self.boundaries}
         return entries | json.loads(json.dumps(self.protocol))
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two descriptions, an entry each in words."""
+    return [
+        f"{name} {_show(before.get(name))}, now {_show(now.get(name))}"
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name) != now.get(name)
+    ]
 
 
 def _show(value: Any) -> str:

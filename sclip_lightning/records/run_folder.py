@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
@@ -22,7 +22,17 @@ from sclip_lightning.records.artefacts import (
     RUN,
 )
 
-__all__ = ["check_place", "clear_run", "locked", "new_run_folder", "open_run_folder", "run_folder", "tidy"]
+__all__ = [
+    "check_place",
+    "check_writable",
+    "clear_run",
+    "locked",
+    "new_run_folder",
+    "open_run_folder",
+    "remove_leftovers",
+    "run_folder",
+    "tidy",
+]
 
 #: What may lie in the folder of a run that ended before it could say what it is.
 _BEFORE_RUN = (CONFIG, EVENTS, HPARAMS, RECORDS)
@@ -50,7 +60,7 @@ def check_place(output_dir: str, benchmark: str, name: str) -> None:
     Raises:
         ConfigError: Nothing can be written there.
     """
-    _check_writable(run_folder(output_dir, benchmark, name).parent)
+    check_writable(run_folder(output_dir, benchmark, name).parent)
 
 
 def new_run_folder(output_dir: str, benchmark: str, name: str) -> Path:
@@ -122,7 +132,7 @@ def open_run_folder(output_dir: str, benchmark: str, name: str, resume: bool = F
                 "would be overwritten. Choose another --name, or move it elsewhere."
             )
             raise ConfigError(msg)
-    _check_writable(folder)
+    check_writable(folder)
     return folder
 
 
@@ -135,19 +145,29 @@ def tidy(folder: Path, overwrite: bool = False) -> None:
     """
     if overwrite:
         clear_run(folder)
+    remove_leftovers(folder)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes left, by the one process that has locked the folder."""
     remove_partial(folder)
     for mark in (folder / RECORDS).glob(".*-rank*"):
         mark.unlink(missing_ok=True)  # of the processes of earlier sessions
 
 
-def clear_run(folder: Path) -> None:
+def clear_run(folder: Path, patterns: Sequence[str] = ALL, marks: Sequence[str] = (RUN, RESULTS)) -> None:
     """Delete what a run wrote into its folder, its description last and its lock never; other files stay.
 
     A folder that never held a run is left alone, whatever the names of the files in it.
+
+    Args:
+        folder: The run's.
+        patterns: Of all that it writes, its description first.
+        marks: Files of which one lies in every folder that holds such a run.
     """
-    if not any((folder / name).is_file() for name in (RUN, RESULTS)):
+    if not any((folder / name).is_file() for name in marks):
         return
-    for pattern in reversed(ALL):
+    for pattern in reversed(patterns):
         for path in folder.glob(pattern):
             if path.name == RECORDS and path.is_dir():
                 for inside in path.iterdir():
@@ -165,8 +185,13 @@ def _delete(path: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from evaluating in a folder at the same time; a killed process leaves no lock behind.
+def locked(folder: Path, work: str = "evaluating", option: str = "--name") -> Iterator[None]:
+    """Keep other processes from working in a folder at the same time; a killed process leaves no lock behind.
+
+    Args:
+        folder: The run's.
+        work: What processes do there, for the message.
+        option: Which option chooses another folder, likewise.
 
     Raises:
         RunError: Another process holds it.
@@ -186,8 +211,8 @@ def locked(folder: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "its number is unknown"
             msg = (
-                f"Another process ({holder}) is evaluating in {folder.absolute()} right now. Wait for it or end it, or "
-                "choose another --name."
+                f"Another process ({holder}) is {work} in {folder.absolute()} right now. Wait for it or end it, or "
+                f"choose another {option}."
             )
             raise RunError(msg) from error
         except OSError:
@@ -198,7 +223,8 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
+    """Make a folder and write into it; raises ConfigError where that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:

@@ -18,7 +18,7 @@ SHOWN = 20
 
 
 class ShareTable:
-    """Writes ``shares.csv`` image by image, so that what is done is there if the run ends early.
+    """Writes ``shares.csv`` image by image, and sums up; memory does not grow with the number of images.
 
     One row an image: its path, the name of its results, its size in pixels, and the fraction of its pixels that each
     class takes.
@@ -26,12 +26,18 @@ class ShareTable:
     Args:
         path: The file to write.
         classes: C names.
+
+    Attributes:
+        images: Number of images so far.
     """
 
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
         self.classes = classes
-        self._rows: list[list[float]] = []
-        self._names: list[str] = []
+        self.images = 0
+        self._sums = np.zeros(len(classes))
+        self._seen = np.zeros(len(classes), np.int64)
+        self._most = np.full(len(classes), -1.0)
+        self._most_in = [""] * len(classes)
         self._file = path.open("wb", buffering=0)
         self._write(["image", "name", "height", "width", *map(csv_cell, classes)])
 
@@ -56,8 +62,12 @@ class ShareTable:
             OSError: The row cannot be written; the file then ends with the row before.
         """
         self._write([csv_cell(str(path)), csv_cell(name), *size, *(f"{share:.6f}" for share in shares)])
-        self._rows.append(list(shares))
-        self._names.append(name)
+        row = np.array(shares)
+        self.images += 1
+        self._sums += row
+        self._seen += row > 0
+        for c in np.flatnonzero(row > self._most).tolist():
+            self._most[c], self._most_in[c] = row[c], name
 
     def _write(self, row: Sequence[object]) -> None:
         text = StringIO()
@@ -72,17 +82,16 @@ class ShareTable:
 
     def summary(self) -> str:
         """The classes that occur, the largest first: mean share, number of images, and the image with most of it."""
-        shares = np.array(self._rows)
-        mean, images, most = shares.mean(axis=0), (shares > 0).sum(axis=0), shares.argmax(axis=0)
+        mean = self._sums / self.images
         order = [c for c in np.argsort(-mean, kind="stable").tolist() if mean[c] > 0]
         width = max(len("class"), *(len(self.classes[c]) for c in order[:SHOWN]))
         lines = [f"{'class':<{width}}  {'share':>8}  {'images':>6}  most in"]
         for c in order[:SHOWN]:
-            where = f"{self._names[most[c]]} ({100 * shares[most[c], c]:.1f} %)"
-            lines.append(f"{self.classes[c]:<{width}}  {100 * mean[c]:>6.2f} %  {images[c]:>6}  {where}")
+            where = f"{self._most_in[c]} ({100 * self._most[c]:.1f} %)"
+            lines.append(f"{self.classes[c]:<{width}}  {100 * mean[c]:>6.2f} %  {self._seen[c]:>6}  {where}")
         if len(order) > SHOWN:
             lines.append(f"and {len(order) - SHOWN} more classes, all in shares.csv")
         lines.append(
-            f"\n{len(shares)} image{'s' * (len(shares) > 1)}, {len(order)} of {len(self.classes)} classes seen"
+            f"\n{self.images} image{'s' * (self.images > 1)}, {len(order)} of {len(self.classes)} classes seen"
         )
         return "\n".join(lines)

@@ -84,17 +84,19 @@ def window_grid(height: int, width: int, crop: int, stride: int, multiple: int =
     return WindowGrid((height, width), size, starts(height), starts(width), (margin(size[0]), margin(size[1])))
 
 
-def cut_windows(images: Tensor, grid: WindowGrid) -> Tensor:
+def cut_windows(images: Tensor, grid: WindowGrid, chosen: slice = slice(None)) -> Tensor:
     """Cut a batch of images of one size into windows.
 
     Args:
         images: [B, C, H, W] with (H, W) = ``grid.image_size``.
         grid: Where the windows lie.
+        chosen: Which of each image's windows; all by default.
 
     Returns:
-        [B * len(grid), C, h, w] with (h, w) = ``grid.padded_size``; an image's windows follow each other row by row.
+        [B * W, C, h, w] with (h, w) = ``grid.padded_size``; an image's W windows follow each other row by row.
     """
     height, width = grid.window_size
-    windows = [images[..., y : y + height, x : x + width] for y in grid.tops for x in grid.lefts]
+    corners = [(y, x) for y in grid.tops for x in grid.lefts][chosen]
+    windows = [images[..., y : y + height, x : x + width] for y, x in corners]
     (top, bottom), (left, right) = grid.margins
     return F.pad(torch.stack(windows, dim=1).flatten(0, 1), (left, right, top, bottom))

@@ -21,6 +21,11 @@ __all__ = ["MergedLogits", "bilinear_operator", "merge_operators"]
 CPU_BLOCK = 2**21
 #: ... and 256 MiB on an accelerator, where fewer and larger kernels are faster.
 ACCELERATOR_BLOCK = 2**26
+#: Elements that logits may have once their columns are at the output's width (1 GiB); beyond, rows of cells are brought
+#: to that width when a block of output rows needs them.
+WIDE = 2**28
+#: Elements of an operator of one axis (1 GiB of float64) beyond which it is not made as a matrix.
+LARGE_OPERATOR = 2**27
 
 
 class MergedLogits:
@@ -43,19 +48,42 @@ class MergedLogits:
         # [rows of windows, h, Q, columns of windows, w]: one matrix product resizes all columns.
         sheet = logits.reshape(len(grid.tops), len(grid.lefts), *cells, self.queries).permute(0, 2, 4, 1, 3)
         sheet = sheet.reshape(-1, columns.shape[1])
-        self._sheet = self._product(sheet, columns.T.to(self.device)).view(self._rows.shape[1], -1)
+        self._columns: Tensor | None = None
+        if len(sheet) * output_size[1] > WIDE:
+            self._sheet, self._columns = sheet, columns.T.to(self.device)
+        else:
+            self._sheet = self._product(sheet, columns.T.to(self.device))
+        self._sheet = self._sheet.view(self._rows.shape[1], -1)
 
     def __iter__(self) -> Iterator[tuple[slice, Tensor]]:
         """Yield (rows, [len(rows), Q, W] float32) from the top of the image to its bottom."""
         height, width = self.output_size
         budget = CPU_BLOCK if self.device.type == "cpu" else ACCELERATOR_BLOCK
         step = max(budget // (self.queries * width), 1)
+        wide: dict[int, Tensor] = {}
         for top in range(0, height, step):
             rows = slice(top, min(top + step, height))
             operator = self._rows[rows]
             used = operator.any(dim=0).nonzero().squeeze(1)  # a few rows of cells matter to a block of output rows
-            block = self._product(operator[:, used].to(self.device), self._sheet[used.to(self.device)])
+            block = self._product(operator[:, used].to(self.device), self._cells(used, wide))
             yield rows, block.view(-1, self.queries, width)
+
+    def _cells(self, used: Tensor, wide: dict[int, Tensor]) -> Tensor:
+        """Rows of cells [len(used), Q * W], their columns at the output's width.
+
+        Args:
+            used: Which, on the CPU.
+            wide: Those of the block before, where columns are resized on the way; holds those of this one afterwards.
+        """
+        if self._columns is None:
+            return self._sheet[used.to(self.device)]
+        rows = used.tolist()
+        for row in wide.keys() - set(rows):
+            del wide[row]
+        for row in rows:
+            if row not in wide:
+                wide[row] = self._product(self._sheet[row].view(self.queries, -1), self._columns).view(-1)
+        return torch.stack([wide[row] for row in rows])
 
     def full(self) -> Tensor:
         """The whole map, [Q, H, W] float32; besides it, there is never more than one block."""
@@ -89,16 +117,20 @@ def merge_operators(grid: WindowGrid, cells: tuple[int, int], output_size: tuple
 
 def bilinear_operator(source: int, target: int) -> Tensor:
     """The matrix of one axis of ``interpolate(mode="bilinear", align_corners=False)``; [target, source] float64."""
-    position = (torch.arange(target, dtype=torch.float64) + 0.5) * (source / target) - 0.5
-    position = position.clamp(min=0)
-    low = position.floor().long().clamp(max=source - 1)
-    high = (low + 1).clamp(max=source - 1)
-    fraction = position - low
+    low, high, fraction = _between(source, target)
     operator = torch.zeros(target, source, dtype=torch.float64)
     row = torch.arange(target)
     operator[row, low] += 1 - fraction
     operator[row, high] += fraction
     return operator
+
+
+def _between(source: int, target: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each of ``target`` places the two of ``source`` around it, and how far it is from the first to the second."""
+    position = (torch.arange(target, dtype=torch.float64) + 0.5) * (source / target) - 0.5
+    position = position.clamp(min=0)
+    low = position.floor().long().clamp(max=source - 1)
+    return low, (low + 1).clamp(max=source - 1), position - low
 
 
 @KEPT.keep
@@ -111,4 +143,14 @@ def _axis_operator(
     for i, start in enumerate(starts):
         canvas[start : start + window, i * cells : (i + 1) * cells] = interpolate
         count[start : start + window] += 1
-    return (bilinear_operator(side, output) @ (canvas / count)).float()
+    return _resized(canvas / count, output).float()
+
+
+def _resized(matrix: Tensor, target: int) -> Tensor:
+    """``bilinear_operator(len(matrix), target) @ matrix``."""
+    if len(matrix) == target:  # the operator is the identity
+        return matrix
+    if len(matrix) * target <= LARGE_OPERATOR:
+        return bilinear_operator(len(matrix), target) @ matrix
+    low, high, fraction = _between(len(matrix), target)
+    return torch.lerp(matrix[low], matrix[high], fraction[:, None])

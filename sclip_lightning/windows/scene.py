@@ -51,8 +51,13 @@ class Windows:
         return cut_windows(self.image[None], self.grid)
 
     def chunks(self) -> Iterator[Tensor]:
-        """Yield ``pixels`` in order, at most ``batch_size`` windows at a time and about equally many each time."""
-        yield from self.pixels.chunk(-(-len(self) // self.batch_size))
+        """Yield ``pixels`` in order, at most ``batch_size`` windows at a time and about equally many each time.
+
+        Each chunk is cut when it is asked for: with overlap, all windows take four times as much memory as the image.
+        """
+        step = -(-len(self) // -(-len(self) // self.batch_size))
+        for start in range(0, len(self), step):
+            yield cut_windows(self.image[None], self.grid, slice(start, start + step))
 
     def cut(self, map_: Tensor) -> Tensor:
         """Cut any map of the image into the same windows.

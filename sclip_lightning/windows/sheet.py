@@ -51,7 +51,7 @@ class Sheet:
     Attributes:
         logits: [W, r, c, Q] float32.
         grid: Where the W windows lie, or one window that is the image at any stated size.
-        tokens: What the logits were made of; None once the sheet has left its grid.
+        tokens: What the logits were made of; None once the sheet has left its grid, or where no step asks for them.
     """
 
     logits: Tensor

@@ -108,10 +108,10 @@ def test_what_a_run_writes(predict, photos, tiny_clip, capsys):
     assert f"{100 * mean:.2f} %" in printed
 
 
-def test_nothing_is_overwritten_and_a_run_can_be_repeated(predict, photos):
+def test_a_run_can_be_repeated(predict, photos):
     predict("--classes", CLASSES, "--background", "--recursive")
-    main(["predict", "--config", "predictions/config.yaml"])
-    first, second = (sorted(Path(f"{name}/labels").rglob("*.png")) for name in ("predictions", "predictions-2"))
+    main(["predict", "--config", "predictions/config.yaml", "--output_dir=again"])
+    first, second = (sorted(Path(f"{name}/labels").rglob("*.png")) for name in ("predictions", "again"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     assert [path.relative_to("predictions/labels").as_posix() for path in first] == [
         "more/one.png",
@@ -149,8 +149,8 @@ def test_configurations_of_test_give_their_model(predict, tmp_path, capsys):
     assert settings["precision"] == "32-true"
 
     Path("of-test.yaml").write_text(f"trainer: {{devices: 1}}\noutput_dir: elsewhere\n{NACLIP}")
-    predict("--classes", CLASSES, configs=["of-test.yaml"])
-    saved = yaml.safe_load(Path("predictions-2/config.yaml").read_text())
+    predict("--classes", CLASSES, "--output_dir=second", configs=["of-test.yaml"])
+    saved = yaml.safe_load(Path("second/config.yaml").read_text())
     assert saved["model"]["decoder"]["init_args"]["attention"] == "naclip"
 
 

@@ -18,6 +18,7 @@ from sclip_lightning.commands.failures import explain
 from sclip_lightning.errors import DataError
 from sclip_lightning.model.memory import memory_for
 from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.records.files import RecordWriter
 from sclip_lightning.records.run_folder import new_run_folder
 from sclip_lightning.refine import PAMR, DenseCRF, RegionVote
 from sclip_lightning.reports.shares import ShareTable
@@ -99,7 +100,7 @@ def before_each(monkeypatch):
     return install
 
 
-def test_a_full_disk_leaves_whole_files_and_one_sentence(fails, before_each):
+def test_a_full_disk_leaves_whole_files_and_one_sentence(fails, before_each, predict):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(number):
@@ -114,21 +115,22 @@ def test_a_full_disk_leaves_whole_files_and_one_sentence(fails, before_each):
     assert "File too large" in error
     assert "Make room" in error
     assert str(Path("predictions").absolute()) in error
-    assert done() == ["0"]
     assert files() == ["labels/0.png", "overlays/0.png"]
     for path in files():
         Image.open(Path("predictions") / path).load()
+    predict()
+    assert done() == ["0", "1", "2"]
 
 
 def test_an_image_without_a_row_has_no_files_either(fails, monkeypatch):
-    add = ShareTable.add
+    add = RecordWriter.add
 
-    def add_until(self, path, name, *values):
-        if name == "1":
+    def add_until(self, record):
+        if record.id == "1":
             raise OSError(28, "No space left on device")
-        add(self, path, name, *values)
+        add(self, record)
 
-    monkeypatch.setattr(ShareTable, "add", add_until)
+    monkeypatch.setattr(RecordWriter, "add", add_until)
     assert "No space left on device" in fails()
     assert done() == ["0"]
     assert files() == ["labels/0.png", "overlays/0.png"]

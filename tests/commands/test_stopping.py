@@ -1,5 +1,6 @@
 """What is said of a run that was stopped from outside."""
 
+import json
 import os
 import signal
 import sys
@@ -112,6 +113,9 @@ def test_predict_that_is_stopped_leaves_whole_files(tmp_path, tiny_clip, capsys,
     assert said in error
     assert f"What was done before lies in {out}" in error
     assert "Traceback" not in error
-    assert [row.split(",")[1] for row in (out / "shares.csv").read_text().splitlines()[1:]] == ["a"]
-    assert [file.name for kind in ("labels", "overlays") for file in (out / kind).iterdir()] == ["a.png", "a.png"]
+    assert "(2 of 3 images are done): the same command goes on from there" in error
+    assert [row.split(",")[1] for row in (out / "shares.csv").read_text().splitlines()[1:]] == ["a", "b"]
+    found = sorted(file.name for kind in ("labels", "overlays") for file in (out / kind).iterdir())
+    assert found == ["a.png", "a.png", "b.png", "b.png"]  # the image in hand was finished
+    assert json.loads((out / "settings.json").read_text())["state"] == "unfinished"
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -13,8 +13,8 @@ from markdown import markdown
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
-from sclip_lightning.commands.predict import _class_table
 from sclip_lightning.engine.callbacks.tensorboard import write_confusions
+from sclip_lightning.predicting.job import class_table
 from sclip_lightning.records.confusions import largest_confusions
 from sclip_lightning.reports.cells import fenced, printable
 from sclip_lightning.reports.results import Results
@@ -59,7 +59,7 @@ def test_shares_and_classes_of_predictions_hold_no_formulas(tmp_path):
     head, row = csv.reader((tmp_path / "shares.csv").open(newline=""))
     assert head[4:] == ["'=1", "b"]
     assert row[:2] == ["'=x/y.png", "'-y"]
-    classes = _class_table(Vocabulary.parse([["=1+1", "two"], ["b"]]))
+    classes = class_table(Vocabulary.parse([["=1+1", "two"], ["b"]]))
     assert list(csv.reader(classes.splitlines()))[1][1:3] == ["'=1+1", "'=1+1, two"]
 
 

@@ -125,7 +125,8 @@ def to_rgb(image: ImageInput | object) -> npt.NDArray[np.uint8]:
                 msg = f"There is no image {path}, seen from {Path.cwd()}. Give the path of an image file."
                 raise DataError(msg)
             with Image.open(path) as file:
-                return decode_rgb(ImageOps.exif_transpose(file), str(path))
+                ImageOps.exif_transpose(file, in_place=True)
+                return decode_rgb(file, str(path))
     if isinstance(image, Image.Image):
         with decoding("The PIL image", "Decode it yourself, and give an array."):
             return decode_rgb(ImageOps.exif_transpose(image), "The PIL image")

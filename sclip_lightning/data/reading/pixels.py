@@ -3,6 +3,7 @@
 Images are decoded by Pillow: it gives the index of a palette PNG, where other decoders give its colours.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -14,10 +15,22 @@ from PIL import Image
 
 from sclip_lightning.errors import DataError
 
-__all__ = ["decode_rgb", "decoding", "opened", "read_bytes", "reason_of"]
+__all__ = ["MOST_PIXELS", "allow_pixels", "decode_rgb", "decoding", "opened", "read_bytes", "reason_of"]
 
 #: What can be done about a file of a published data set that cannot be read.
 COPY_AGAIN = "Copy or download the file again."
+#: The same about one with more pixels than are allowed.
+ALLOW_MORE = "If it is what it should be, allow more with --max_pixels of sclip predict (PIL.Image.MAX_IMAGE_PIXELS)."
+#: Pixels beyond which Pillow refuses an image, unless told otherwise: a small file may unpack to any number of them.
+MOST_PIXELS = 178_956_970
+#: Pixels beyond which an image is taken from Pillow in strips: each copy of it would take hundreds of megabytes.
+LARGE = 2**26
+
+
+def allow_pixels(most: int) -> None:
+    """Let images in this process have so many pixels, without Pillow's warning from half of them on."""
+    Image.MAX_IMAGE_PIXELS = most // 2  # it refuses what has twice as many
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def decode_rgb(image: Image.Image, source: str) -> npt.NDArray[np.uint8]:
@@ -46,7 +59,16 @@ def decode_rgb(image: Image.Image, source: str) -> npt.NDArray[np.uint8]:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB"))
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    if image.width * image.height <= LARGE:
+        return np.array(image)
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    step = LARGE // 16 // image.width + 1
+    for top in range(0, image.height, step):
+        bottom = min(top + step, image.height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return pixels
 
 
 @contextmanager
@@ -78,6 +100,8 @@ def decoding(source: str, advice: str = COPY_AGAIN) -> Iterator[None]:
         yield
     except DataError:
         raise
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{source} cannot be read as an image: {reason_of(error)}. {ALLOW_MORE}") from error
     except Exception as error:
         raise DataError(f"{source} cannot be read as an image: {reason_of(error)}. {advice}") from error
 

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from sclip_lightning.data.reading.benchmark import LONG_SIDE
@@ -22,6 +23,8 @@ __all__ = ["LONG_SIDE", "MEAN", "STD", "ImRescale", "check_patch", "image_pipeli
 #: CLIP's RGB mean and standard deviation on the 0..255 scale, rounded as in the published configurations.
 MEAN = (122.771, 116.746, 104.094)
 STD = (68.501, 66.632, 70.323)
+#: Pixels of an image that are prepared at a time, where they can be.
+STRIP = 2**24
 
 
 def rescaled_size(height: int, width: int, short_side: int, long_side: int = LONG_SIDE) -> tuple[int, int]:
@@ -77,16 +80,27 @@ def image_pipeline(short_side: int, long_side: int = LONG_SIDE) -> A.Compose:
     return A.Compose([*resize, A.Normalize(mean=MEAN, std=STD, max_pixel_value=1.0), A.ToTensorV2()])
 
 
-def prepare(pipeline: Callable[..., dict[str, Any]], rgb: npt.NDArray[np.uint8], source: str) -> Tensor:
+def prepare(
+    pipeline: Callable[..., dict[str, Any]], rgb: npt.NDArray[np.uint8], source: str, resizes: bool = True
+) -> Tensor:
     """The network's input, [3, h, w] float32; whatever goes wrong is a DataError of this image.
 
     Args:
         pipeline: See :func:`image_pipeline`.
         rgb: [H, W, 3].
         source: What to call the image in the error.
+        resizes: Whether the pipeline changes the size; where it does not, a large image goes through it in strips,
+            since each step on the way makes a copy in 12 bytes a pixel.
     """
+    height, width, _ = rgb.shape
     try:
-        image: Tensor = pipeline(image=rgb)["image"]
+        if resizes or height * width <= STRIP:
+            image: Tensor = pipeline(image=rgb)["image"]
+        else:
+            image = torch.empty(3, height, width)
+            step = STRIP // width + 1
+            for top in range(0, height, step):
+                image[:, top : top + step] = pipeline(image=rgb[top : top + step])["image"]
     except Exception as error:  # OpenCV's errors derive from nothing else
         msg = (
             f"{source} has {rgb.shape[0]} x {rgb.shape[1]} pixels (height x width) and cannot be resized for the "
