@@ -1,9 +1,15 @@
-"""What a user can do about ends that are none of our making: a full disk, no memory left."""
+"""What a user can do about ends that are none of our making: a full disk, no memory left, a process that is stopped."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sclip_lightning.engine.interruption import TERMINATED
+from sclip_lightning.errors import StoppedError
 from sclip_lightning.model.memory import memory_advice, without_memory
 from sclip_lightning.model.options import SegmentorOptions
 
-__all__ = ["explain"]
+__all__ = ["explain", "stoppable"]
 
 
 def explain(error: BaseException, options: SegmentorOptions) -> str | None:
@@ -30,3 +36,23 @@ def explain(error: BaseException, options: SegmentorOptions) -> str | None:
         return None
     reason = (str(error).splitlines() or [""])[0].strip() or type(error).__name__
     return f"{where[0].upper()}{where[1:]} has no memory left ({reason}). {memory_advice(options)}"
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Inside, SIGTERM and Ctrl-C raise ``StoppedError``, so that nothing is left half written; in the main thread.
+
+    A second SIGTERM changes nothing: ``timeout`` sends it to a process and to its group.
+    """
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise StoppedError(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise StoppedError("Stopped at your request.") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
