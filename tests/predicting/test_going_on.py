@@ -239,9 +239,11 @@ def test_more_pixels_on_request(predict, fails):
         (["--devices=0"], "--devices"),
         (["--num_nodes=0"], "--num_nodes"),
         (["--devices=2", "--device=cpu:0"], "--device cpu:0 is one device"),
+        (["--max_pixels=0"], "--max_pixels"),
+        (["--tolerance=-1"], "--tolerance"),
     ],
 )
-def test_numbers_of_processes_that_cannot_be(fails, options, said):
+def test_numbers_that_cannot_be(fails, options, said):
     assert said in fails(*options)
     assert not Path("predictions").exists()
 
