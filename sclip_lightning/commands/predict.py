@@ -28,8 +28,9 @@ from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
 from sclip_lightning.predicting.job import Export, OnError, PredictionJob
 from sclip_lightning.predicting.processes import Alone, launch_of
-from sclip_lightning.predicting.session import PredictionSession
+from sclip_lightning.predicting.session import PredictionSession, nothing_done
 from sclip_lightning.predicting.settings import open_folder
+from sclip_lightning.ranges import at_least, check_number
 from sclip_lightning.records.artefacts import PREDICTIONS, SETTINGS
 from sclip_lightning.records.run_folder import clear_run, locked, remove_leftovers
 from sclip_lightning.reports.shares import ShareTable
@@ -57,6 +58,8 @@ def run_predict(arguments: Sequence[str]) -> None:
     check_replaced(arguments)
     chosen: SegmentorOptions = parser.instantiate_classes(options).model
     # Whatever can be found wrong before the weights are loaded.
+    check_number(options.max_pixels, at_least(1, whole=True), "--max_pixels")
+    check_number(options.tolerance, at_least(0), "--tolerance")
     allow_pixels(options.max_pixels)
     files = find_images(options.images, options.recursive)
     vocabulary = find_vocabulary(options.classes, options.background)
@@ -75,7 +78,7 @@ def run_predict(arguments: Sequence[str]) -> None:
     session: PredictionSession | None = None
 
     def progress() -> str:
-        return session.progress() if session is not None else f"Nothing was done yet in {folder}."
+        return session.progress() if session is not None else nothing_done(folder)
 
     with (
         stop.listen(launch.is_first, launch.launcher),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -21,10 +22,15 @@ from sclip_lightning.records.run import Session
 from sclip_lightning.reports.shares import ShareTable
 from sclip_lightning.segmentor import Segmentor
 
-__all__ = ["PredictionSession"]
+__all__ = ["PredictionSession", "nothing_done"]
 
 #: What an image that cannot be segmented raises; others go through.
 _OF_AN_IMAGE = (DataError, MemoryError, RuntimeError)
+
+
+def nothing_done(folder: Path) -> str:
+    """What there is to go on with where the first image was not begun, in words."""
+    return f"No image was segmented in this session; what was there before is in {folder}."
 
 
 class PredictionSession:
@@ -97,7 +103,7 @@ class PredictionSession:
         """What there is to go on with, in words; the first process writes it down, too."""
         job, done = self.job, 0
         if not self._begun:
-            return f"No image was segmented; what was there before is in {job.folder}."
+            return nothing_done(job.folder)
         with suppress(OSError, RunError):  # the disk may be full, and why the session ends is more important
             done = job.pause() if self.team.is_first else len(PredictedImages(job.folder).done)
         are = "image is" if done == 1 else "images are"

@@ -5,6 +5,7 @@ import json
 import resource
 import weakref
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from threading import Barrier, Thread
 
@@ -89,7 +90,7 @@ def before_each(monkeypatch):
     segment = Segmentor.predict
 
     def install(action):
-        numbers = iter(range(IMAGES))
+        numbers = count()
 
         def wrapped(self, *arguments, **options):
             action(next(numbers))
