@@ -41,8 +41,7 @@ def draw(path: Path = PICTURE, scenes: int = SCENES) -> None:
         scenes: How many.
     """
     data = Demo(num_samples=scenes)
-    data.prepare_data()
-    data.setup("test")
+    data.setup()
     with tempfile.TemporaryDirectory() as folder:
         for name, arguments in RUNS.items():
             _run(["--config", "demo.yaml", *arguments, "--output_dir", folder, "--name", name], scenes)

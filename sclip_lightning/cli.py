@@ -52,14 +52,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(0)
     elif command in _COMMANDS:
         rest = ["--help" if argument in ALL_HELP else argument for argument in rest]
-        _run(command.replace("-", "_"), rest)
+        _run(command, rest)
     else:
         sys.stderr.write(f"{_USAGE}\nerror: there is no command {command!r}\n")
         sys.exit(2)
 
 
-def _run(name: str, arguments: Sequence[str]) -> None:
+def _run(command: str, arguments: Sequence[str]) -> None:
+    name = command.replace("-", "_")
     try:
+        if command in SHORT_HELP:  # those with many options
+            from sclip_lightning.commands.options import check_names
+
+            check_names(command, arguments)
         getattr(import_module(f"sclip_lightning.commands.{name}"), f"run_{name}")(arguments)
     except SclipError as error:
         _fail(error)

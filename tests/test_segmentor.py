@@ -13,6 +13,7 @@ import sclip_lightning.segmentor
 from sclip_lightning import Segmentor
 from sclip_lightning.data import VOC21
 from sclip_lightning.decoding import LastBlock, ResidualAttention
+from sclip_lightning.engine.datamodule import SegmentationDataModule
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.refine import PAMR, DenseCRF
@@ -73,7 +74,8 @@ def test_labels_are_those_of_a_test_run(tmp_path, tiny_clip, everything, precisi
         enable_progress_bar=False,
     )
     module = SegmentationModule(architecture=tiny_clip, **options)
-    trainer.test(module, VOC21(str(root), short_side=64, num_workers=0), verbose=False)
+    data = SegmentationDataModule(VOC21(str(root), short_side=64, num_workers=0))
+    trainer.test(module, data, verbose=False)
 
     segmentor = Segmentor.from_pretrained(tiny_clip, device="cpu", short_side=64, precision=precision, **options)
     assert len(kept.by_id) == 3

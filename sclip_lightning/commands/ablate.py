@@ -87,7 +87,7 @@ class AblationCLI(TestCLI):
         write_text(parent / "ablation.json", render(rows, "json") + "\n")
         images = rows[0]["images"]
         print(  # noqa: T201  the table is what the command is for
-            f"\n{self.datamodule.benchmark.name}, {images} images\n\n{render(for_reading(rows), 'table')}\n\n"
+            f"\n{self.data.benchmark.name}, {images} images\n\n{render(for_reading(rows), 'table')}\n\n"
             "In brackets: the difference to the baseline, and its 95 % interval (paired bootstrap over images).\n"
             f"Peak memory is that of the whole process, with the weights.\n{remark}\nWritten to {parent}"
         )

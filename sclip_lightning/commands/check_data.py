@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
-from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
+from sclip_lightning.commands.parsing.benchmarks import SegmentationData
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments, section_names
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.data.reading.benchmark import Benchmark
@@ -32,7 +32,7 @@ def run_check_data(arguments: Sequence[str]) -> None:
         epilog=f"{METHOD_HELP} {ALLOW_HELP}",
     )
     parser.add_argument("-c", "--config", action=ActionConfigFile, help="A configuration with a data section.")
-    parser.add_subclass_arguments(SegmentationDataModule, "data", required=True)
+    parser.add_subclass_arguments(SegmentationData, "data", required=True)
     parser.add_argument("--limit", type=int | None, help="Read only the first N samples of the split.")
     parser.add_argument(
         "--subset", action="store_true", help="The root holds a part of the published split on purpose."
@@ -47,20 +47,18 @@ def run_check_data(arguments: Sequence[str]) -> None:
         if options[name] is not None and options[name] < minimum:
             msg = f"--{name} is {options[name]}, but must be at least {minimum}. Give another number."
             raise ConfigError(msg)
-    datamodule = parser.instantiate_classes(options).data
-    problems = check_data(datamodule, options.limit, options.subset, options.show)
+    data = parser.instantiate_classes(options).data
+    problems = check_data(data, options.limit, options.subset, options.show)
     if problems:
-        msg = f"{datamodule.benchmark.name} has {problems} problem{'s' if problems > 1 else ''}, listed above."
+        msg = f"{data.benchmark.name} has {problems} problem{'s' if problems > 1 else ''}, listed above."
         raise DataError(msg)
 
 
-def check_data(
-    datamodule: SegmentationDataModule, limit: int | None = None, subset: bool = False, show: int = 10
-) -> int:
+def check_data(data: SegmentationData, limit: int | None = None, subset: bool = False, show: int = 10) -> int:
     """Check a benchmark's files and print what was found.
 
     Args:
-        datamodule: The benchmark.
+        data: The benchmark.
         limit: Read only the first N samples.
         subset: Fewer samples than published are no problem.
         show: Most files to name for each kind of problem; 0 for all.
@@ -71,13 +69,13 @@ def check_data(
     Raises:
         DataError: The data set was not found.
     """
-    listing, benchmark = datamodule.listing(), datamodule.benchmark
+    listing, benchmark = data.listing(), data.benchmark
     show = show or len(listing.ids)
     for line in _describe(listing, benchmark):
         print(line)  # noqa: T201
     samples = listing.samples()
-    samples = samples[: min(limit or len(samples), datamodule.num_samples or len(samples))]
-    inspection = inspect_samples(samples, listing.label_map, datamodule.num_workers)
+    samples = samples[: min(limit or len(samples), data.num_samples or len(samples))]
+    inspection = inspect_samples(samples, listing.label_map, data.num_workers)
     for line in _histogram(inspection, benchmark, len(samples)):
         print(line)  # noqa: T201
     problems = [*listing.problems(show), *_count_problems(listing, benchmark, subset), *inspection.problems]

@@ -129,7 +129,7 @@ def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> V
     if not isinstance(classes, str) or "," in classes:
         return Vocabulary.parse(classes, background)
     if not Path(classes).expanduser().is_file():
-        from sclip_lightning.commands.parsing.benchmarks import published_benchmarks  # imports Lightning
+        from sclip_lightning.commands.parsing.benchmarks import published_benchmarks
 
         for benchmark in published_benchmarks():
             if classes.casefold() in (benchmark.name.casefold(), benchmark.class_file.casefold()):

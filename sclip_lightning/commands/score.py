@@ -7,16 +7,15 @@ from typing import Any, Literal
 
 import torch
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
-from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
+from sclip_lightning.commands.parsing.benchmarks import SegmentationData
 from sclip_lightning.commands.parsing.configs import resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.data.reading.fingerprints import labels_checksum, stamp
 from sclip_lightning.data.reading.layout import expand, list_files
 from sclip_lightning.data.reading.masks import LabelMap, read_mask
-from sclip_lightning.engine.callbacks.tensorboard import write_results
 from sclip_lightning.engine.environment import describe_environment, peak_memory
 from sclip_lightning.engine.evaluation import Evaluation, check_agreement, notes_on
 from sclip_lightning.errors import DataError
@@ -24,6 +23,7 @@ from sclip_lightning.records import ImageRecord, Records, RecordWriter
 from sclip_lightning.records.run import Run, Session
 from sclip_lightning.records.run_folder import check_place, new_run_folder
 from sclip_lightning.reports.results import results_of
+from sclip_lightning.reports.tensorboard import write_results
 
 __all__ = ["run_score", "score_predictions"]
 
@@ -41,7 +41,7 @@ def run_score(arguments: Sequence[str]) -> None:
         help="Folder with one PNG per image, <image id>.png, that stores class indices (0..C-1; palette or grey, of "
         "2 to 32 bit) at the size of the ground truth.",
     )
-    parser.add_subclass_arguments(SegmentationDataModule, "data", required=True)
+    parser.add_subclass_arguments(SegmentationData, "data", required=True)
     parser.add_argument(
         "--missing",
         type=Missing,
@@ -51,10 +51,10 @@ def run_score(arguments: Sequence[str]) -> None:
     parser.add_argument("--name", type=str, default="score", help="Name of the run's folder.")
     parser.add_argument("--output_dir", type=str, default="lightning_logs", help="Runs land in OUTPUT_DIR/<benchmark>.")
     options = parser.parse_args(resolve_arguments(allow_imports(arguments)))
-    datamodule = parser.instantiate_classes(options).data
-    place = options.output_dir, datamodule.benchmark.name, options.name
+    data = parser.instantiate_classes(options).data
+    place = options.output_dir, data.benchmark.name, options.name
     check_place(*place)
-    run, records, performance = score_predictions(datamodule, options.predictions, options.missing)
+    run, records, performance = score_predictions(data, options.predictions, options.missing)
     folder = new_run_folder(*place)
     writer = RecordWriter(folder, session=0, rank=0)
     for record in records.images:
@@ -63,19 +63,18 @@ def run_score(arguments: Sequence[str]) -> None:
     run.save(folder)
     results = results_of(run, records, performance)
     results.save(folder)
-    logger = TensorBoardLogger(folder.parent.parent, folder.parent.name, folder.name, default_hp_metric=False)
-    write_results(logger, results)
-    logger.finalize("success")
+    with SummaryWriter(str(folder)) as writer:
+        write_results(writer, results)
     print(f"\n{results.table()}\n\nWritten to {folder}")  # noqa: T201  the table is what the command is for
 
 
 def score_predictions(
-    datamodule: SegmentationDataModule, predictions: str, missing: Missing = "stop"
+    data: SegmentationData, predictions: str, missing: Missing = "stop"
 ) -> tuple[Run, Records, dict[str, Any]]:
     """Score a folder of label maps against a benchmark.
 
     Args:
-        datamodule: The benchmark; only its ground truth is read.
+        data: The benchmark; only its ground truth is read.
         predictions: Folder with ``<image id>.png`` per image: class indices 0..C-1 at the size of the ground truth.
         missing: What to do about images without a prediction: ``stop``, or ``skip`` them and say so in the results.
 
@@ -86,8 +85,8 @@ def score_predictions(
         DataError: No or missing predictions, another size than the ground truth, colours instead of indices, an index
             that is no class.
     """
-    datamodule.setup("test")
-    dataset, benchmark = datamodule.dataset, datamodule.benchmark
+    data.setup()
+    dataset, benchmark = data.dataset, data.benchmark
     folder = expand(predictions)
     if not folder.is_dir():
         msg = f"There is no folder {folder} (--predictions). Give the folder that holds the label maps."
@@ -133,9 +132,9 @@ def score_predictions(
         benchmark=benchmark.name,
         classes=list(benchmark.classes),
         boundaries=evaluation.boundary_names,
-        protocol={**datamodule.describe_data(), "predictions": str(folder.absolute())},
+        protocol={**data.describe_data(), "predictions": str(folder.absolute())},
         ids=[record.id for record in records],
-        split_size=datamodule.split_size,
+        split_size=data.split_size,
         notes=notes,
         sessions=[Session(began.isoformat(timespec="seconds"), "1 x cpu", describe_environment(device))],
     )

@@ -19,7 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sclip_lightning import __version__
 from sclip_lightning.commands.failures import explain
-from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
+from sclip_lightning.commands.parsing.benchmarks import SegmentationData
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, origin_of_data, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.parts import DEFAULTS
@@ -32,6 +32,7 @@ from sclip_lightning.engine.callbacks import (
     SamplePanels,
     TensorBoardReport,
 )
+from sclip_lightning.engine.datamodule import SegmentationDataModule
 from sclip_lightning.engine.interruption import TERMINATED, StopRequest
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.errors import ConfigError, DataError, RunError, SclipError, StoppedError
@@ -49,7 +50,16 @@ TIMEOUT = timedelta(hours=6)
 
 
 class _Parser(GuardedParser, LightningArgumentParser):
-    """Lightning's parser, guarded."""
+    """Lightning's parser, guarded; ``--data`` names what is read, around which comes Lightning's data module."""
+
+    def add_lightning_class_args(
+        self, lightning_class: Any, nested_key: str, subclass_mode: bool = False, required: bool = True
+    ) -> list[str]:
+        """Add the options of a class, which for data is none of Lightning's."""
+        if lightning_class is not SegmentationData:
+            return super().add_lightning_class_args(lightning_class, nested_key, subclass_mode, required)
+        self.add_subclass_arguments(SegmentationData, nested_key, fail_untyped=False, required=required)
+        return []
 
 
 class TestCLI(LightningCLI):
@@ -99,6 +109,17 @@ class TestCLI(LightningCLI):
         """Spell out what is short for something else."""
         if self._get(self.config, "save_vis"):
             self._get(self.config, "predictions").overlays = True
+
+    def instantiate_classes(self) -> None:
+        """Make the parts, and give Lightning the data in its own kind of module."""
+        super().instantiate_classes()
+        self.datamodule = SegmentationDataModule(self.data)
+
+    @property
+    def data(self) -> SegmentationData:
+        """What is read."""
+        data: SegmentationData = self._get(self.config_init, "data")
+        return data
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer its logger; only now is the name of the benchmark known."""
@@ -193,10 +214,10 @@ class TestCLI(LightningCLI):
     def _find_data(self) -> None:
         """Find the images before anything is written: a command without data leaves nothing behind."""
         try:
-            self.datamodule.find()
+            self.data.find()
         except DataError as error:
             error.hints = (
-                f"The benchmark is {self.datamodule.benchmark.name}, {self.data_origin}; --data NAME takes another.",
+                f"The benchmark is {self.data.benchmark.name}, {self.data_origin}; --data NAME takes another.",
                 "docs/datasets.md says where each benchmark's files come from and how they lie; sclip test --config "
                 "demo.yaml needs none.",
             )
@@ -207,7 +228,7 @@ class TestCLI(LightningCLI):
         resume, overwrite = self._get(self.config, "resume"), self._get(self.config, "overwrite")
         output_dir, benchmark, name = (
             self._get(self.config, "output_dir"),
-            self.datamodule.benchmark.name,
+            self.data.benchmark.name,
             self.run_name(),
         )
         if is_first():
@@ -250,7 +271,7 @@ def run_cli(cli: type[TestCLI], arguments: Sequence[str]) -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     cli(
         SegmentationModule,
-        SegmentationDataModule,
+        SegmentationData,  # type: ignore[arg-type]  # see _Parser
         subclass_mode_data=True,
         save_config_callback=ConfigWriter,
         trainer_defaults={

@@ -1,16 +1,16 @@
 """ADE20K with the 150 classes of the scene parsing benchmark."""
 
 from sclip_lightning.data.reading.benchmark import Benchmark, read_label_table
-from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, find_paths, list_files
 from sclip_lightning.data.reading.masks import LabelMap
+from sclip_lightning.data.reading.segmentation_data import SegmentationData
 
 __all__ = ["ADE20K"]
 
 _TABLE = read_label_table("ade20k")
 
 
-class ADE20K(SegmentationDataModule):
+class ADE20K(SegmentationData):
     """ADE20K validation: 2000 images, 150 classes, in the order of their file names.
 
     The root is ``ADEChallengeData2016`` as published or the folder above it, and holds ``images/validation`` and

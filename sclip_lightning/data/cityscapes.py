@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 from sclip_lightning.data.reading.benchmark import Benchmark, read_label_table
-from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, find_paths, list_files
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
+from sclip_lightning.data.reading.segmentation_data import SegmentationData
 
 __all__ = ["Cityscapes"]
 
@@ -16,7 +16,7 @@ _TABLE = read_label_table("cityscapes")
 _IDS = range(34)
 
 
-class Cityscapes(SegmentationDataModule):
+class Cityscapes(SegmentationData):
     """Cityscapes val: 500 street scenes of 2048 x 1024 pixels, 19 classes, in the order of their file names.
 
     The root holds ``leftImg8bit/val/<city>/*_leftImg8bit.png`` and ``gtFine/val/<city>``; the folder above it works

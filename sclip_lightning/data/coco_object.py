@@ -2,9 +2,9 @@
 
 from sclip_lightning.data.coco_stuff import find_val2017
 from sclip_lightning.data.reading.benchmark import Benchmark, ClassNames, read_label_table, voc_colours
-from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
+from sclip_lightning.data.reading.segmentation_data import SegmentationData
 
 __all__ = ["COCOObject"]
 
@@ -12,7 +12,7 @@ _THINGS = 80
 _TABLE = read_label_table("coco_stuff")
 
 
-class COCOObject(SegmentationDataModule):
+class COCOObject(SegmentationData):
     """COCO val2017: 5000 images, 80 things and background.
 
     Files are those of ``COCOStuff``, read as published: a thing is its train id plus 1, all else (stuff, and 255, which

@@ -1,16 +1,16 @@
 """COCO-Stuff, 164k and 10k, with maps as published or converted to train ids."""
 
 from sclip_lightning.data.reading.benchmark import Benchmark, read_label_table
-from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, find_paths, list_files, read_ids
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
+from sclip_lightning.data.reading.segmentation_data import SegmentationData
 
 __all__ = ["COCOStuff", "COCOStuff10k", "find_val2017"]
 
 _TABLE = read_label_table("coco_stuff")
 
 
-class COCOStuff(SegmentationDataModule):
+class COCOStuff(SegmentationData):
     """COCO-Stuff val2017: 5000 images, 80 things and 91 stuff classes, in the order of their file names.
 
     The root holds ``images/val2017`` or ``val2017``, and ``annotations/val2017`` or ``stuffthingmaps/val2017``; the
@@ -28,7 +28,7 @@ class COCOStuff(SegmentationDataModule):
         return find_val2017(root, raw, "_labelTrainIds.png", converted)
 
 
-class COCOStuff10k(SegmentationDataModule):
+class COCOStuff10k(SegmentationData):
     """COCO-Stuff 10k, test split: 1000 images of COCO train2014, with the classes of ``COCOStuff``.
 
     The root is as published (``images``, ``annotations`` with MATLAB files that store COCO ids, and

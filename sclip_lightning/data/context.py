@@ -1,9 +1,9 @@
 """PASCAL Context, with and without background, with masks as published or converted."""
 
 from sclip_lightning.data.reading.benchmark import Benchmark, read_label_table
-from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, find_paths, list_files, read_ids
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
+from sclip_lightning.data.reading.segmentation_data import SegmentationData
 
 __all__ = ["Context59", "Context60"]
 
@@ -14,7 +14,7 @@ _SCORED = _TABLE.without_first()
 _CATEGORIES = 459
 
 
-class Context60(SegmentationDataModule):
+class Context60(SegmentationData):
     """PASCAL Context val: 5105 images of VOC 2010, 59 classes and background.
 
     The root is ``VOCdevkit/VOC2010``, ``VOCdevkit`` or the folder above it. It holds ``JPEGImages`` and either
@@ -32,7 +32,7 @@ class Context60(SegmentationDataModule):
         return _find_val(root, range(len(_TABLE.names)))
 
 
-class Context59(SegmentationDataModule):
+class Context59(SegmentationData):
     """PASCAL Context val: 5105 images of VOC 2010, 59 classes; background is not scored.
 
     Files are those of ``Context60``.

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from sclip_lightning.data.reading.benchmark import Benchmark, ClassNames, Protocol, voc_colours
-from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, check_name, expand, list_files, read_ids
 from sclip_lightning.data.reading.masks import IGNORE_INDEX, LabelMap
+from sclip_lightning.data.reading.segmentation_data import SegmentationData
 from sclip_lightning.errors import DataError
 
 __all__ = ["ImageFolder"]
@@ -15,7 +15,7 @@ __all__ = ["ImageFolder"]
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
-class ImageFolder(SegmentationDataModule):
+class ImageFolder(SegmentationData):
     """Your own images with ground truth: ``images/NAME.jpg`` (or png, bmp, tif, webp) and ``masks/NAME.png``.
 
     Masks store class indices in the order of the class file, and 255 for what is not scored. Nobody published a

@@ -1,16 +1,16 @@
 """PASCAL VOC 2012, with and without background."""
 
 from sclip_lightning.data.reading.benchmark import Benchmark, read_label_table
-from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, find_paths, list_files, read_ids
 from sclip_lightning.data.reading.masks import LabelMap
+from sclip_lightning.data.reading.segmentation_data import SegmentationData
 
 __all__ = ["VOC20", "VOC21", "find_voc_val"]
 
 _TABLE = read_label_table("voc")
 
 
-class VOC21(SegmentationDataModule):
+class VOC21(SegmentationData):
     """PASCAL VOC 2012 val: 1449 images, 20 objects and background.
 
     The root is ``VOCdevkit/VOC2012``, ``VOCdevkit`` or the folder above it, as the official archive and torchvision
@@ -24,7 +24,7 @@ class VOC21(SegmentationDataModule):
         return find_voc_val(root, LabelMap.identity(21))
 
 
-class VOC20(SegmentationDataModule):
+class VOC20(SegmentationData):
     """PASCAL VOC 2012 val: 1449 images, 20 objects; background is not scored.
 
     Files are those of ``VOC21``. Index 0 is not scored, index k is class k - 1.

@@ -15,9 +15,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from sclip_lightning.data.reading.benchmark import Benchmark, ClassNames, Protocol
-from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.data.reading.layout import Listing, expand
 from sclip_lightning.data.reading.masks import LabelMap
+from sclip_lightning.data.reading.segmentation_data import SegmentationData
 from sclip_lightning.data.voc import find_voc_val
 from sclip_lightning.demo import drawings, scenes, textures
 from sclip_lightning.demo.captions import SYNONYMS
@@ -60,7 +60,7 @@ _PALETTE = np.array([_COLOURS[name] for name in CLASSES], np.uint8)
 _PROTOCOL = Protocol(short_side=128, logit_scale=20.0, crop=64, stride=32)
 
 
-class Demo(SegmentationDataModule):
+class Demo(SegmentationData):
     """64 drawn scenes of 20 classes, 8 textures and 12 objects, that every machine makes for itself.
 
     The scenes are written once into ``root``, by default a folder in the user's cache (or ``$SCLIP_CACHE``), and read
@@ -80,8 +80,8 @@ class Demo(SegmentationDataModule):
         notes=("The demo's scenes are drawn and its CLIP is tiny: the scores say nothing about photographs.",),
     )
 
-    def prepare_data(self) -> None:
-        """Draw the scenes, where they are not there yet, in one process for all."""
+    def prepare(self) -> None:
+        """Draw the scenes, where they are not there yet."""
         self._folder()
 
     def listing(self) -> Listing:

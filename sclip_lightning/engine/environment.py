@@ -3,7 +3,6 @@
 import contextlib
 import platform
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -16,15 +15,12 @@ __all__ = ["counting_device", "describe_environment", "peak_memory", "reset_peak
 #: may bring one: opencv-python, opencv-python-headless and conda's all bring cv2.
 _MODULES = ("torch", "lightning", "open_clip", "torchmetrics", "albumentations", "cv2", "numpy")
 
-#: Those of them that only an evaluation has, and that cost a second to import.
-_OF_A_TEST = ("lightning", "torchmetrics")
-
 
 def describe_environment(device: torch.device) -> dict[str, str]:
-    """Versions of what computes the numbers, and the name of the device."""
+    """Versions of what computes the numbers, as far as this process uses it, and the name of the device."""
     accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
-    names = [name for name in _MODULES if name not in _OF_A_TEST or name in sys.modules]
-    versions = {name: str(getattr(import_module(name), "__version__", "unknown")) for name in names}
+    used = [(name, sys.modules[name]) for name in _MODULES if name in sys.modules]
+    versions = {name: str(getattr(module, "__version__", "unknown")) for name, module in used}
     return {"sclip_lightning": __version__, "python": platform.python_version(), "device": accelerator} | versions
 
 

@@ -6,11 +6,12 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule
 from torch import Tensor
 
-from sclip_lightning.data import SegmentationDataModule
 from sclip_lightning.data.reading.dataset import SKIP_ADVICE, Sample
+from sclip_lightning.data.reading.segmentation_data import SegmentationData
 from sclip_lightning.data.reading.transforms import check_patch
 from sclip_lightning.engine import wiring
 from sclip_lightning.engine.context import ImageOutput, RunContext
+from sclip_lightning.engine.datamodule import SegmentationDataModule
 from sclip_lightning.engine.environment import counting_device
 from sclip_lightning.engine.evaluation import Evaluation
 from sclip_lightning.engine.interruption import StopRequest
@@ -53,13 +54,18 @@ class SegmentationModule(LightningModule):
         """The run under way or, after a test, the last one. Callbacks get it by ``run_context``."""
         # Made on demand: the callbacks' setup comes before the module's, and before that no hook runs on all ranks.
         if self._context is None:
-            self._context = open_run(self.trainer, self.datamodule, wiring.name_parts(self.options), self.segment_again)
+            self._context = open_run(self.trainer, self.data, wiring.name_parts(self.options), self.segment_again)
         return self._context
 
     @property
     def datamodule(self) -> SegmentationDataModule:
         """The data module of the running test."""
         return wiring.datamodule_of(self.trainer)
+
+    @property
+    def data(self) -> SegmentationData:
+        """What it reads."""
+        return self.datamodule.data
 
     def configure_callbacks(self) -> list[Callback]:
         """No callbacks; but this is the first hook of a test, where the run of the last one is forgotten."""
@@ -68,9 +74,9 @@ class SegmentationModule(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Refuse a window that leaves gaps, and find out which images are still to be segmented."""
-        self.settings = wiring.settle(self.options, self.datamodule)
+        self.settings = wiring.settle(self.options, self.data)
         self.stop.watch(begin_heartbeat(self.context, self.stop.failure))
-        self.datamodule.remaining = remaining_images(self.context, self.datamodule)
+        self.datamodule.remaining = remaining_images(self.context, self.data)
 
     def configure_model(self) -> None:
         """Load the weights; not before a run begins, so that ``--help`` never downloads."""
@@ -80,7 +86,7 @@ class SegmentationModule(LightningModule):
 
     def on_test_start(self) -> None:
         """Embed the class names, put the segmentor together, check that it is the run's, and start the clock."""
-        clip, options, data = self.clip, self.options, self.datamodule
+        clip, options, data = self.clip, self.options, self.data
         assert clip is not None  # configure_model has loaded it
         if self.texts is None:  # embedded on one rank, so that all have the same bits
             ranks, settings = self.context.ranks, self.settings
@@ -90,7 +96,8 @@ class SegmentationModule(LightningModule):
         protocol = wiring.describe_protocol(clip, self.segmentor, options, data, str(self.trainer.precision))
         self.context.warnings = wiring.notes_on_names(self.segmentor, data)
         notes = [*wiring.notes_on(options, self.settings, data), *self.context.warnings]
-        begin_session(self.context, data, self.evaluation.boundary_names, protocol, notes)
+        complete = not self.datamodule.remaining
+        begin_session(self.context, data, self.evaluation.boundary_names, protocol, notes, complete)
         self._started = time.perf_counter()
         self.stop.begin_images()
 
@@ -110,7 +117,7 @@ class SegmentationModule(LightningModule):
                 output = self.segment(sample, self.context.probabilities_wanted)
                 counts = self.evaluation.update(output.labels, sample["mask"])
             except DataError as error:
-                if self.datamodule.on_error == "stop":
+                if self.data.on_error == "stop":
                     raise DataError(f"{error} {SKIP_ADVICE}") from error
                 self.context.recording.skipped(sample["id"], str(error))
                 continue
@@ -128,7 +135,7 @@ class SegmentationModule(LightningModule):
             raise DataError(sample["error"])
         source, (height, width) = f"The image {sample['id']}", sample["mask"].shape
         check_patch(sample["image"], self.segmentor.tower.patch_size, source, (height, width))
-        with wiring.memory_for(source, (height, width), self.options, self.datamodule):
+        with wiring.memory_for(source, (height, width), self.options, self.data):
             segmentation = self.segmentor.predict(sample["image"], (height, width), sample["rgb"])
         return ImageOutput(segmentation.labels, segmentation.probabilities if probabilities else None)
 

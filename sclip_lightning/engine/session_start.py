@@ -12,8 +12,8 @@ from typing import Any
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from sclip_lightning.data import SegmentationDataModule
 from sclip_lightning.data.reading.dataset import SKIP_ADVICE, Sample
+from sclip_lightning.data.reading.segmentation_data import SegmentationData
 from sclip_lightning.engine.context import RunContext
 from sclip_lightning.engine.environment import describe_environment
 from sclip_lightning.engine.heartbeat import Heartbeat
@@ -53,9 +53,7 @@ def check_trainer(trainer: Trainer) -> None:
         raise ConfigError(msg)
 
 
-def open_run(
-    trainer: Trainer, data: SegmentationDataModule, parts: str, segment: Callable[[Sample], Tensor]
-) -> RunContext:
+def open_run(trainer: Trainer, data: SegmentationData, parts: str, segment: Callable[[Sample], Tensor]) -> RunContext:
     """Find the run's place: the logger's folder, without a logger a temporary one. A collective.
 
     Args:
@@ -89,7 +87,7 @@ def begin_heartbeat(context: RunContext, failure: Callable[[], str | None]) -> H
     return Heartbeat(context.recording.folder, token, ranks.rank, ranks.number, failure)
 
 
-def remaining_images(context: RunContext, data: SegmentationDataModule) -> list[int]:
+def remaining_images(context: RunContext, data: SegmentationData) -> list[int]:
     """Indices of the images without a record, or without a file that a callback is to write of each. A collective.
 
     The headers of their files are checked, by the first rank for all.
@@ -151,19 +149,21 @@ def check_unchanged(context: RunContext) -> None:
 
 def begin_session(
     context: RunContext,
-    data: SegmentationDataModule,
+    data: SegmentationData,
     boundaries: Sequence[str],
     protocol: Mapping[str, Any],
     notes: Sequence[str],
+    complete: bool,
 ) -> None:
     """Say in the run's folder what the run is, and take part in it. A collective.
 
     Args:
         context: The run.
-        data: Its data, of which the remaining images are known.
+        data: Its data, set up.
         boundaries: Names of the boundary scores.
         protocol: Everything the scores depend on, images aside.
         notes: What a reader must know before quoting a score.
+        complete: No image remains.
 
     Raises:
         RunError: The folder holds a run of another kind, or one of images that have changed.
@@ -184,6 +184,6 @@ def begin_session(
         )
         run.continues(Run.load(context.recording.folder), context.recording.folder)  # another protocol says more
         check_unchanged(context)
-        return context.recording.begin(run, complete=not data.remaining)
+        return context.recording.begin(run, complete=complete)
 
     context.recording.join(context.ranks.on_first(begin))

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 
-from sclip_lightning.data import SegmentationDataModule
+from sclip_lightning.data.reading.segmentation_data import SegmentationData
 from sclip_lightning.engine import evaluation
+from sclip_lightning.engine.datamodule import SegmentationDataModule
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import DEMO, cache_folder
 from sclip_lightning.model import memory
@@ -41,12 +42,13 @@ def datamodule_of(trainer: Trainer) -> SegmentationDataModule:
     """
     datamodule = getattr(trainer, "datamodule", None)
     if not isinstance(datamodule, SegmentationDataModule):
-        raise ConfigError("A test needs a benchmark's data module: trainer.test(module, VOC21(...)).")
+        msg = "A test needs a benchmark's data module: trainer.test(module, SegmentationDataModule(VOC21(...)))."
+        raise ConfigError(msg)
     return datamodule
 
 
-def settle(options: SegmentorOptions, data: SegmentationDataModule) -> Settings:
-    """Settle every number of a test, and hand the data module those that are about reading images and names.
+def settle(options: SegmentorOptions, data: SegmentationData) -> Settings:
+    """Settle every number of a test, and hand the data those that are about reading images and names.
 
     Raises:
         ConfigError: What can be refused before weights are loaded: windows that leave gaps, numbers that nobody gave.
@@ -56,7 +58,7 @@ def settle(options: SegmentorOptions, data: SegmentationDataModule) -> Settings:
     return settings
 
 
-def embed_classes(clip: Clip, settings: Settings, data: SegmentationDataModule, device: torch.device) -> Texts:
+def embed_classes(clip: Clip, settings: Settings, data: SegmentationData, device: torch.device) -> Texts:
     """Embeddings of the benchmark's class names."""
     return build_text_bank(clip, data.benchmark.synonyms, settings.templates, device, cache_folder())
 
@@ -65,7 +67,7 @@ def describe_protocol(
     clip: Clip,
     segmentor: SlidingWindowSegmentor,
     options: SegmentorOptions,
-    data: SegmentationDataModule,
+    data: SegmentationData,
     precision: str,
 ) -> dict[str, Any]:
     """Everything the scores depend on, images aside; one entry per choice."""
@@ -96,12 +98,12 @@ def name_parts(options: SegmentorOptions) -> str:
     return ", ".join(dict.fromkeys([names[0], *named, *names[1:]]))
 
 
-def notes_on(options: SegmentorOptions, settings: Settings, data: SegmentationDataModule) -> list[str]:
+def notes_on(options: SegmentorOptions, settings: Settings, data: SegmentationData) -> list[str]:
     """What a reader must know of benchmark, settings and weights before quoting a score."""
     return [*evaluation.notes_on(data.benchmark), *settings.notes, *notes_on_weights(options, data.benchmark.name)]
 
 
-def notes_on_names(segmentor: SlidingWindowSegmentor, data: SegmentationDataModule) -> list[str]:
+def notes_on_names(segmentor: SlidingWindowSegmentor, data: SegmentationData) -> list[str]:
     """What a reader must know of class names that these weights cannot tell apart."""
     return warning_of(alike(segmentor, data.benchmark.synonyms))
 
@@ -119,7 +121,7 @@ def notes_on_weights(options: SegmentorOptions, benchmark: str) -> list[str]:
 
 
 def memory_for(
-    source: str, size: tuple[int, int], options: SegmentorOptions, data: SegmentationDataModule
+    source: str, size: tuple[int, int], options: SegmentorOptions, data: SegmentationData
 ) -> AbstractContextManager[None]:
     """Where images are skipped, one that does not fit in memory is skipped as well; else its own error goes through."""
     return memory.memory_for(source, size, options) if data.on_error == "skip" else nullcontext()

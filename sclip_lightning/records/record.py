@@ -56,7 +56,7 @@ class ImageRecord:
         seconds: Time its segmentation and scoring took.
         time: When it was finished, in seconds since 1970.
         skipped: Why it could not be scored; None if it was.
-        fingerprint: What the image and its ground truth were, in the data module's words; empty where nobody said.
+        fingerprint: What the image and its ground truth were, in the words of ``data/``; empty where nobody said.
     """
 
     id: str

@@ -40,6 +40,7 @@ DEMO = ("test", "--config", "demo.yaml")
         (("test", "--data", "VOC23"), "Did you mean VOC21?"),
         ((*DEMO, "--name"), "--name needs a value."),
         (("predict",), "--images and --classes must be given."),
+        (("check-data",), "--data must be given."),
         ((*DEMO, "stray"), "The argument stray belongs to no option."),
     ],
 )

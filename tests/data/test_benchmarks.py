@@ -20,7 +20,7 @@ from tests.fake_data import (
 
 def ready(module, root):
     data = module(root=str(root), num_workers=0, short_side=0)
-    data.setup("test")
+    data.setup()
     return data
 
 

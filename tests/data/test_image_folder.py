@@ -9,7 +9,7 @@ from tests.fake_data import write_own
 
 def ready(root, **options):
     data = ImageFolder(root=str(root), num_workers=0, **{"classes": str(root / "classes.txt")} | options)
-    data.setup("test")
+    data.setup()
     return data
 
 

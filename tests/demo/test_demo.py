@@ -91,11 +91,11 @@ def test_scenes_are_drawn_at_first_use_into_the_cache(monkeypatch, tmp_path):
     monkeypatch.setattr("sclip_lightning.demo.benchmark.IMAGES", 2)
     monkeypatch.setenv("SCLIP_CACHE", str(tmp_path / "cache"))
     demo = Demo(num_workers=0)
-    demo.prepare_data()
-    demo.setup("test")
+    demo.prepare()
+    demo.setup()
     (folder,) = (tmp_path / "cache").iterdir()
     drawn = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
-    demo.setup("test")
+    demo.setup()
     assert drawn == {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
     sample = demo.dataset[0]
     assert sample["image"].shape[0] == 3

@@ -8,6 +8,7 @@ from lightning.pytorch.loggers import CSVLogger
 from sclip_lightning.data import VOC21
 from sclip_lightning.engine.callbacks import PredictionWriter, ResultWriter
 from sclip_lightning.engine.context import run_context
+from sclip_lightning.engine.datamodule import SegmentationDataModule
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.errors import ConfigError, DataError
 from tests.fake_data import write_voc
@@ -50,7 +51,8 @@ def test(tiny_clip, tmp_path):
             enable_checkpointing=False,
             **{"logger": False} | options,
         )
-        trainer.test(module, data or VOC21(str(root), short_side=64, num_workers=0), verbose=False)
+        data = data or SegmentationDataModule(VOC21(str(root), short_side=64, num_workers=0))
+        trainer.test(module, data, verbose=False)
         return module
 
     return run
@@ -127,12 +129,12 @@ def test_a_file_that_is_lacking_makes_an_image_unfinished(test, tmp_path):
 
 def test_two_images_of_one_id_are_refused(test, tmp_path):
     class Twice(VOC21):
-        def setup(self, stage):
-            super().setup(stage)
+        def setup(self, check=True):
+            super().setup(check)
             self.dataset.files = [self.dataset.files[0]] * 2
 
     with pytest.raises(DataError, match=r"several images of one id, 2007_000000"):
-        test(data=Twice(str(tmp_path / "data"), short_side=64, num_workers=0))
+        test(data=SegmentationDataModule(Twice(str(tmp_path / "data"), short_side=64, num_workers=0)))
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,7 @@ def test_other_modules_have_no_context():
         run_context(LightningModule())
 
 
-def test_other_data_is_refused(test):
-    with pytest.raises(ConfigError, match="a benchmark's data module"):
-        test(data=[[1]])
+@pytest.mark.parametrize("data", [[[1]], VOC21()])
+def test_other_data_is_refused(test, data):
+    with pytest.raises(ConfigError, match=r"a benchmark's data module.*SegmentationDataModule\(VOC21"):
+        test(data=data)

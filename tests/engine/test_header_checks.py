@@ -9,6 +9,7 @@ from PIL import Image
 
 from sclip_lightning.data import VOC21
 from sclip_lightning.data.reading import layout
+from sclip_lightning.engine.datamodule import SegmentationDataModule
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.engine.session_start import remaining_images
 from sclip_lightning.errors import DataError
@@ -37,7 +38,8 @@ def test(tiny_clip, tmp_path):
             enable_progress_bar=False,
             enable_checkpointing=False,
         )
-        trainer.test(module, VOC21(str(root), short_side=32, num_workers=0, **options), verbose=False)
+        data = VOC21(str(root), short_side=32, num_workers=0, **options)
+        trainer.test(module, SegmentationDataModule(data), verbose=False)
         return module
 
     return run
@@ -80,8 +82,7 @@ class Ranks:
 
 def test_the_first_process_looks_for_all(tmp_path, read):
     data = VOC21(str(write_voc(tmp_path, IMAGES)), short_side=32, num_workers=0)
-    data.trainer = SimpleNamespace()
-    data.setup("test")
+    data.setup(check=False)
     assert read == []
     ids = [files.id for files in data.dataset.files]
     context = SimpleNamespace(
@@ -97,8 +98,7 @@ def test_the_first_process_looks_for_all(tmp_path, read):
 
 def test_what_the_first_process_finds_wrong_ends_all(tmp_path):
     data = VOC21(str(write_voc(tmp_path, IMAGES)), short_side=32, num_workers=0)
-    data.trainer = SimpleNamespace()
-    data.setup("test")
+    data.setup(check=False)
     data.dataset.files[2].image.write_text("no image")
     ids = [files.id for files in data.dataset.files]
     first = Ranks(is_first=True)

@@ -87,7 +87,7 @@ def test_what_does_not_agree_is_found(copied, key, value, problem):
 
 def test_methods_and_benchmarks():
     assert {"clearclip", "maskclip", "naclip", "resclip", "sclip", "segearth"} <= set(method_names())
-    modules = set(sclip_lightning.data.__all__) - {"ImageFolder", "SegmentationDataModule"}
+    modules = set(sclip_lightning.data.__all__) - {"ImageFolder", "SegmentationData"}
     assert set(known_benchmarks()) == set(PUBLISHED) == modules
     assert set(PUBLISHED) == {benchmark.name for benchmark in published_benchmarks()} - {"Demo"}
 

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lightning.pytorch.loggers import TensorBoardLogger
 from markdown import markdown
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard import SummaryWriter
 
 from sclip_lightning.commands.predict import _class_table
-from sclip_lightning.engine.callbacks.tensorboard import write_confusions, write_results
+from sclip_lightning.engine.callbacks.tensorboard import write_confusions
 from sclip_lightning.records.confusions import largest_confusions
 from sclip_lightning.reports.cells import fenced, printable
 from sclip_lightning.reports.results import Results
 from sclip_lightning.reports.shares import ShareTable
 from sclip_lightning.reports.tables import Marked, Points, render
+from sclip_lightning.reports.tensorboard import write_results
 from sclip_lightning.vocabulary import Vocabulary
 
 FORMULAS = ["=1+1", "+1", "-cat", "@SUM(A1)", '=HYPERLINK("http://x.example")']
@@ -125,14 +126,14 @@ def test_a_row_of_the_plain_table_is_a_line():
 
 
 def test_tensorboard_shows_names_as_they_are(tmp_path):
-    logger = TensorBoardLogger(tmp_path, name="", version="run", default_hp_metric=False)
+    writer = SummaryWriter(str(tmp_path))
     confusion = np.array([[5, 2], [1, 5]])
     names = ["a|b", "<b>c</b>"]
     rows = [{"index": i, "class": name, "IoU": 0.5} for i, name in enumerate(names)]
-    write_confusions(logger, confusion, names)
-    write_results(logger, Results("B", {"mIoU": 0.5}, rows, {"class_file": "x|`y`.txt"}))
-    logger.experiment.flush()
-    events = EventAccumulator(logger.log_dir)
+    write_confusions(writer, confusion, names)
+    write_results(writer, Results("B", {"mIoU": 0.5}, rows, {"class_file": "x|`y`.txt"}))
+    writer.flush()
+    events = EventAccumulator(str(tmp_path))
     events.Reload()
 
     def text(tag):

@@ -61,7 +61,9 @@ def test_bands_cover_the_map_in_order(network, window):
     bands = list(network.bands(features, guidance, 20))
     assert [band.shape[1] // 80 for band in bands] == [20, 20, 20, 20, 16]
     whole = network(features, guidance).flatten(2).transpose(1, 2)
-    torch.testing.assert_close(torch.cat(bands, 1), whole, atol=1e-4, rtol=0)
+    # Matrix products of other shapes round otherwise, by how much depends on the processor; bands in another order, or
+    # of other rows, are off by as much as the values are large.
+    torch.testing.assert_close(torch.cat(bands, 1), whole, atol=1e-3, rtol=0)
 
 
 def test_always_in_eval_mode(network, window):

@@ -1,4 +1,4 @@
-"""Panels of two runs, side by side. Imports torch with the data modules."""
+"""Panels of two runs, side by side. Imports torch with the data set."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 import yaml
 from PIL import Image
 
-from sclip_lightning.commands.parsing.benchmarks import SegmentationDataModule
+from sclip_lightning.commands.parsing.benchmarks import SegmentationData
 from sclip_lightning.commands.parsing.imports import GuardedParser, allow_imports
 from sclip_lightning.data.reading.masks import read_image, read_mask
 from sclip_lightning.errors import ConfigError
@@ -43,8 +43,8 @@ def write_panels(folders: tuple[Path, Path], ids: list[str], target: Path, allow
             "it segments the images without a map and leaves the scores as they are."
         )
         raise ConfigError(msg)
-    datamodule = _datamodule(folders[0], allowed)
-    benchmark, dataset = datamodule.benchmark, datamodule.dataset
+    data = _data(folders[0], allowed)
+    benchmark, dataset = data.benchmark, data.dataset
     places = {sample.id: index for index, sample in enumerate(dataset.files)}
     for id_ in ids:
         image, truth = read_image(dataset.files[places[id_]].image), dataset.target(places[id_])
@@ -57,20 +57,20 @@ def write_panels(folders: tuple[Path, Path], ids: list[str], target: Path, allow
     return len(ids)
 
 
-def _datamodule(folder: Path, allowed: str | None) -> SegmentationDataModule:
-    """The data module that a run's configuration describes, set up."""
+def _data(folder: Path, allowed: str | None) -> SegmentationData:
+    """The data that a run's configuration describes, set up."""
     path = folder / CONFIG
     if not path.is_file():
         msg = f"--panels needs the images, and {path}, which says where they are, is not there. Compare without panels."
         raise ConfigError(msg)
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
+    section = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
     allow_imports([f"--allow_modules={allowed}"] if allowed else [])
     parser = GuardedParser(exit_on_error=False)
-    parser.add_subclass_arguments(SegmentationDataModule, "data")
-    datamodule: SegmentationDataModule = parser.instantiate_classes(parser.parse_object({"data": data})).data
-    datamodule.on_error = "skip"  # the images at hand have been read before
-    datamodule.setup("test")
-    return datamodule
+    parser.add_subclass_arguments(SegmentationData, "data")
+    data: SegmentationData = parser.instantiate_classes(parser.parse_object({"data": section})).data
+    data.on_error = "skip"  # the images at hand have been read before
+    data.setup()
+    return data
 
 
 def _stack(panels: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:

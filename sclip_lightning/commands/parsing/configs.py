@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sclip_lightning.model.facts import load_method, method_names, model_section
 
 __all__ = [
     "METHOD_HELP",
+    "contents",
     "expand_method",
     "find_config",
     "origin_of_data",
@@ -113,7 +115,7 @@ def expand_method(arguments: Sequence[str]) -> list[str]:
 def section_names(arguments: Sequence[str]) -> list[str]:
     """Names of the sections in all configurations that the (resolved) arguments name, each once."""
     names: dict[str, None] = {}
-    for _, content in _contents(arguments):
+    for _, content in contents(arguments):
         names |= dict.fromkeys(content)
     return list(names)
 
@@ -123,16 +125,16 @@ def origin_of_data(arguments: Sequence[str]) -> str:
     if any(argument.partition("=")[0] in ("--data", "--data.class_path") for argument in arguments):
         return "as --data says"
     origin = "the default where neither --data nor a configuration names one"
-    for path, content in _contents(arguments):
+    for path, content in contents(arguments):
         data = content.get("data")
         if isinstance(data, str) or (isinstance(data, dict) and "class_path" in data):
             origin = f"as the configuration {path} says"
     return origin
 
 
-def _contents(arguments: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def contents(arguments: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Path and content of all configurations that the (resolved) arguments name."""
-    for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for option, following in pairwise([*arguments, ""]):
         key, equals, value = option.partition("=")
         if key not in ("--config", "-c"):
             continue

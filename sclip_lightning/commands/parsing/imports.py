@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser, set_parsing_settings
 from sclip_lightning.commands.parsing.mistakes import describe_mistake
 from sclip_lightning.errors import ConfigError, UsageError
 
-__all__ = ["ALLOW_HELP", "ALLOW_VARIABLE", "GuardedParser", "allow_imports"]
+__all__ = ["ALLOW_HELP", "ALLOW_VARIABLE", "CLASS_PATH", "GuardedParser", "allow_imports"]
 
 #: Environment variable with further modules, split by commas.
 ALLOW_VARIABLE = "SCLIP_ALLOW_MODULES"
@@ -28,7 +28,7 @@ ALLOW_HELP = (
 #: Modules whose classes any configuration may name: loggers, callbacks and strategies come from Lightning.
 _ALWAYS = ("sclip_lightning", "lightning.pytorch", "lightning.fabric")
 #: The import path of a class in the value of an option, by itself or in braces.
-_CLASS_PATH = re.compile(r"(?<![\w./\\-])(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?![\w./\\-])")
+CLASS_PATH = re.compile(r"(?<![\w./\\-])(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?![\w./\\-])")
 #: How jsonargparse says that a name may not be imported; or this module, inside what another parser says.
 _DENIED = re.compile(r"(?:Importing '|A configuration names )([\w.]+\w)(?:' is not allowed|, which)")
 
@@ -59,7 +59,7 @@ def allow_imports(arguments: Sequence[str]) -> list[str]:
         is_file = option == "--config" or (len(remaining) > 1 and remaining[-2] in ("--config", "-c"))
         if not is_file:
             typed = value if option.startswith("-") else argument
-            allowed += [path.partition(".")[0] for path in _CLASS_PATH.findall(typed)]
+            allowed += [path.partition(".")[0] for path in CLASS_PATH.findall(typed)]
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*dict.fromkeys(allowed)])
     return remaining
 

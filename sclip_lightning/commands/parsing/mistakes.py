@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from jsonargparse import ArgumentParser
 
-__all__ = ["describe_mistake"]
+__all__ = ["describe_mistake", "no_such_option"]
 
 #: How the parser names the option that its report is about, from the outside in.
 _KEY = re.compile(r'Parser key "([\w.]+)')
@@ -34,8 +34,8 @@ def describe_mistake(parser: ArgumentParser, message: str) -> str:
         message: Its report.
     """
     words = [word for word in parser.prog.split() if "[" not in word]
-    more = f"{' '.join(words) if words[1:] else 'sclip test'} --help names the options, --help.all all of them."
-    near: str | None
+    command = " ".join(words) if words[1:] else "sclip test"
+    more = _more(command)
     keys = ".".join(_KEY.findall(message))
     if missing := re.search(r"arguments are required: (.+)", message):
         return f"{' and '.join(f'--{name.strip()}' for name in missing[1].split(','))} must be given. {more}"
@@ -54,8 +54,7 @@ def describe_mistake(parser: ArgumentParser, message: str) -> str:
                 name = f"{keys}.{name}".lstrip(".")
                 if path and name in known:  # an option of the class that stands there by default
                     return f"There is no option --{name} where --{keys} is {path[-1].rpartition('.')[2]}. {more}"
-            near = _nearest(name, known)
-            return f"There is no option --{name}. {f'Did you mean --{near}?' if near else more}"
+            return no_such_option(name, known, command)
     given = _GIVEN.findall(message)
     value = given[-1].strip() if given else ""
     allowed = [choice.strip(" '\"") for group in _LITERAL.findall(message) for choice in group.split(",")]
@@ -69,6 +68,22 @@ def describe_mistake(parser: ArgumentParser, message: str) -> str:
         hint = f" Did you mean {near}?" if near else ""
         return f"--{keys} is {value}, but must be {_one_of(choices)}.{hint}"
     return f"{' '.join(message.split())} {more}"
+
+
+def no_such_option(name: str, known: Iterable[str], command: str) -> str:
+    """Say that an option is not there, and which was probably meant.
+
+    Args:
+        name: Without dashes, as are the others.
+        known: Those there are.
+        command: Whose help names them, such as ``sclip test``.
+    """
+    near = _nearest(name, known)
+    return f"There is no option --{name}. {f'Did you mean --{near}?' if near else _more(command)}"
+
+
+def _more(command: str) -> str:
+    return f"{command} --help names the options, --help.all all of them."
 
 
 def _options(parser: ArgumentParser) -> set[str]:

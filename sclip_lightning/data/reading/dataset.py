@@ -13,7 +13,6 @@ from sclip_lightning.data.reading.fingerprints import Fingerprint, changed_sampl
 from sclip_lightning.data.reading.layout import SampleFiles, check_same_size
 from sclip_lightning.data.reading.masks import LabelMap, read_image, read_mask
 from sclip_lightning.data.reading.pixels import read_bytes
-from sclip_lightning.data.reading.transforms import prepare
 from sclip_lightning.errors import ConfigError, DataError
 
 __all__ = ["SKIP_ADVICE", "KeptSamples", "Sample", "SegmentationDataset", "keep"]
@@ -95,9 +94,13 @@ class SegmentationDataset(Dataset[Sample]):
         if self.pipeline is None:
             msg = (
                 "It is not known yet which size images are resized to, so that none can be read. Set --data.short_side "
-                "(short_side=... in Python), or call use() of the data module with a protocol before setup()."
+                "(short_side=... in Python), or call use() of the data with a protocol before setup()."
             )
             raise ConfigError(msg)
+        from sclip_lightning.data.reading.transforms import (
+            prepare,  # most of a second, which ground truth need not wait
+        )
+
         files = self.files[index]
         seen = stamp(files)
         content = read_bytes(files.image)

@@ -1,11 +1,12 @@
 """Reading every file of a split to the end: what is wrong with it, and which classes it holds."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from sclip_lightning.data.reading.layout import SampleFiles, check_same_size
@@ -13,9 +14,6 @@ from sclip_lightning.data.reading.masks import LabelMap, read_image, read_mask
 from sclip_lightning.errors import DataError
 
 __all__ = ["Inspection", "inspect_samples"]
-
-#: Samples that a worker hands over at once.
-CHUNK = 8
 
 
 @dataclass
@@ -46,46 +44,35 @@ def inspect_samples(samples: Sequence[SampleFiles], label_map: LabelMap, num_wor
     Args:
         samples: Files of the samples.
         label_map: What the stored values mean.
-        num_workers: Processes that read; 0 reads in this one.
+        num_workers: Threads that read (decoding leaves Python to the others); none is as one.
     """
     total = Inspection()
-    loader = DataLoader(_Inspector(samples, label_map), batch_size=CHUNK, num_workers=num_workers, collate_fn=list)
-    with tqdm(total=len(samples), desc="Checking", unit="image") as progress:
-        for chunk in loader:
-            for inspection in chunk:
-                total += inspection
-            progress.update(len(chunk))
+    with ThreadPoolExecutor(max(num_workers, 1)) as pool:
+        found = pool.map(partial(_inspect, label_map=label_map), samples)
+        for inspection in tqdm(found, "Checking", total=len(samples), unit="image"):
+            total += inspection
     return total
 
 
-class _Inspector(Dataset[Inspection]):
-    """Inspects one sample per index."""
-
-    def __init__(self, samples: Sequence[SampleFiles], label_map: LabelMap) -> None:
-        self.samples = samples
-        self.label_map = label_map
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> Inspection:
-        files, result = self.samples[index], Inspection()
-        size = mask = None
+def _inspect(files: SampleFiles, label_map: LabelMap) -> Inspection:
+    """Inspect one sample."""
+    result = Inspection()
+    size = mask = None
+    try:
+        size = read_image(files.image).shape[:2]
+    except DataError as error:
+        result.problems.append(str(error))
+    try:
+        mask = read_mask(files.mask)
+        labels = label_map(mask, files.mask)
+    except DataError as error:
+        result.problems.append(str(error))
+    else:
+        result.pixels += np.bincount(labels.ravel(), minlength=256)
+        result.images += result.pixels > 0
+    if size is not None and mask is not None:
         try:
-            size = read_image(files.image).shape[:2]
+            check_same_size(files, size, mask.shape)
         except DataError as error:
             result.problems.append(str(error))
-        try:
-            mask = read_mask(files.mask)
-            labels = self.label_map(mask, files.mask)
-        except DataError as error:
-            result.problems.append(str(error))
-        else:
-            result.pixels += np.bincount(labels.ravel(), minlength=256)
-            result.images += result.pixels > 0
-        if size is not None and mask is not None:
-            try:
-                check_same_size(files, size, mask.shape)
-            except DataError as error:
-                result.problems.append(str(error))
-        return result
+    return result

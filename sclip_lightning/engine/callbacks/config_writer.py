@@ -3,8 +3,8 @@
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
-from sclip_lightning.data.reading.datamodule import SegmentationDataModule
 from sclip_lightning.engine.context import RunContext, run_context
+from sclip_lightning.engine.datamodule import SegmentationDataModule
 from sclip_lightning.files import replacing
 from sclip_lightning.records.artefacts import CONFIG
 

@@ -43,7 +43,8 @@ def test_malformed_exif(tmp_path):
     exif = b"Exif\0\0" + struct.pack("<2sHIH", b"II", 42, 8, 2) + entries + bytes(4)
     Image.fromarray(RGB).save(path, exif=exif)
     assert read_image(path).shape == (6, 8, 3)
-    refuses(to_rgb, path, "odd.jpg cannot be read as an image: argument out of range")
+    reason = r"(argument out of range|'L' format requires 0 <= number)"  # the words of Python 3.10 and of later ones
+    refuses(to_rgb, path, rf"odd.jpg cannot be read as an image: {reason}")
 
 
 ERRORS = [KeyError("tag"), struct.error("short"), MemoryError(), EOFError(), IndexError("a\nb")]
@@ -83,11 +84,11 @@ def test_all_of_them_are_skipped_where_that_was_asked_for(tmp_path):
     Image.new("P", (5000, 1)).save(base / "SegmentationClass/2007_000001.png")
     options = {"root": str(base), "num_workers": 0, "short_side": 336}
     data = VOC21(on_error="skip", **options)
-    data.setup("test")
-    samples = [sample for batch in data.test_dataloader() for sample in batch]
+    data.setup()
+    samples = [data.dataset[index] for index in range(3)]
     assert [sample["error"] is None for sample in samples] == [True, False, True]
     assert "2007_000001.jpg has 1 x 5000 pixels" in samples[1]["error"]
     data = VOC21(on_error="stop", **options)
-    data.setup("test")
+    data.setup()
     with pytest.raises(DataError, match=r"2007_000001\.jpg has 1 x 5000"):
-        list(data.test_dataloader())
+        data.dataset[1]

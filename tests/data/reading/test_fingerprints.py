@@ -5,17 +5,19 @@ import pytest
 
 from sclip_lightning.data import VOC20, VOC21, COCOStuff
 from sclip_lightning.data.reading.fingerprints import labels_checksum
+from sclip_lightning.engine.datamodule import SegmentationDataModule
 from tests.fake_data import write_coco_stuff, write_palette_mask, write_voc
 
 
 def ready(module, root, **options):
     data = module(root=str(root), short_side=32, **{"num_workers": 0} | options)
-    data.setup("test")
+    data.setup()
     return data
 
 
 def fingerprints(data):
-    return {sample["id"]: sample["fingerprint"] for batch in data.test_dataloader() for sample in batch}
+    loader = SegmentationDataModule(data).test_dataloader()
+    return {sample["id"]: sample["fingerprint"] for batch in loader for sample in batch}
 
 
 def test_they_are_taken_where_samples_are_read(tmp_path):

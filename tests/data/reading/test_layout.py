@@ -9,7 +9,7 @@ from tests.fake_data import write_coco_stuff, write_palette_mask, write_voc
 
 def files_of(module, root):
     data = module(root=str(root))
-    data.setup("test")
+    data.setup()
     return data.dataset.files
 
 

@@ -62,7 +62,7 @@ def test_a_list_with_spaces_as_the_guide_has_them(tmp_path):
     for ending in ("\n", "\r\n"):
         (base / "val.txt").write_bytes(ending.join(["street 2", "", "  street 0 ", ""]).encode())
         data = ImageFolder(root=str(base), classes=str(base / "classes.txt"), split="val.txt", num_workers=0)
-        data.setup("test")
+        data.setup()
         assert [sample.id for sample in data.dataset.files] == ["street 2", "street 0"]
 
 
@@ -86,5 +86,5 @@ def test_a_file_that_is_called_by_the_suffix_alone(tmp_path):
     Image.new("L", (64, 48)).save(base / "masks/_l.png")
     (base / "masks/street 0.png").rename(base / "masks/street 0_l.png")
     data = ImageFolder(root=str(base), classes=str(base / "classes.txt"), mask_suffix="_l.png", num_workers=0)
-    data.setup("test")
+    data.setup()
     assert [sample.id for sample in data.dataset.files] == ["street 0"]

@@ -1,34 +1,30 @@
-"""What the data modules of all benchmarks share."""
+"""What all benchmarks share: from options to a data set that can be read. Imports torch only when one is."""
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
-
-from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sclip_lightning.data.reading.benchmark import LONG_SIDE, Benchmark, ClassNames, Protocol
-from sclip_lightning.data.reading.dataset import KeptSamples, Sample, SegmentationDataset, keep
 from sclip_lightning.data.reading.layout import Listing, check_files, expand
-from sclip_lightning.data.reading.sampler import ShardSampler
-from sclip_lightning.data.reading.transforms import image_pipeline
-from sclip_lightning.data.reading.workers import ignore_interrupt
 from sclip_lightning.errors import ConfigError, DataError
 
-__all__ = ["ROOT_VARIABLE", "SegmentationDataModule"]
+if TYPE_CHECKING:
+    from sclip_lightning.data.reading.dataset import SegmentationDataset
+
+__all__ = ["ROOT_VARIABLE", "SegmentationData"]
 
 #: Environment variable that stands in for an empty ``root``.
 ROOT_VARIABLE = "SCLIP_DATA_ROOT"
 
 
-class SegmentationDataModule(LightningDataModule, ABC):
-    """A benchmark's samples, shared among devices so that each is scored exactly once.
+class SegmentationData(ABC):
+    """A benchmark: its classes, where its files lie, and its samples.
 
-    Nothing but the class file is read before ``setup``.
+    Nothing but the class file is read before ``setup``. Lightning reads it through ``engine.datamodule``.
 
     Args:
         root: Folder of the data set, or the folder above it; relative to the working directory, ``$VAR`` and ``~`` are
@@ -48,8 +44,6 @@ class SegmentationDataModule(LightningDataModule, ABC):
         classes: The argument.
         short_side: The argument; ``resolved_short_side`` is the value in use.
         dataset: The samples; only after ``setup``.
-        remaining: Indices of the samples that are still to be scored, the same on all devices; null for all.
-        kept: Samples that stay in memory from one run to the next, for several runs on the same ones; null for none.
         split_size: Number of samples in the whole split, of which ``num_samples`` may take fewer; only after ``setup``.
 
     Raises:
@@ -62,7 +56,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
     #: Names of arguments of a subclass that decide which files are read, or what their labels mean.
     choosing: ClassVar[tuple[str, ...]] = ()
 
-    dataset: SegmentationDataset
+    dataset: "SegmentationDataset"
     split_size: int
     _listing: Listing
 
@@ -76,7 +70,6 @@ class SegmentationDataModule(LightningDataModule, ABC):
         num_workers: int = 2,
         on_error: Literal["stop", "skip"] = "stop",
     ) -> None:
-        super().__init__()
         _check_minimum("short_side", short_side, 0)
         _check_minimum("num_samples", num_samples, 1)
         _check_minimum("batch_size", batch_size, 1)
@@ -88,8 +81,6 @@ class SegmentationDataModule(LightningDataModule, ABC):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.on_error = on_error
-        self.remaining: Sequence[int] | None = None
-        self.kept: dict[int, Sample] | None = None
         self.benchmark = self.describe(classes)
         self._protocol = self.benchmark.protocol
         self._found: Listing | None = None
@@ -97,7 +88,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
     def use(self, protocol: Protocol) -> None:
         """Take from a protocol what the arguments leave open: the short side of images, and the class file.
 
-        It may be called again with another protocol; the latest at which it can be is before ``test_dataloader``.
+        It may be called again with another protocol, as long as no image has been read.
         """
         self._protocol = protocol
         if self.classes is None:
@@ -117,7 +108,7 @@ class SegmentationDataModule(LightningDataModule, ABC):
         if self._protocol is None:
             msg = (
                 f"No short side is given for the images of {self.benchmark.name}, and no protocol that has one. Set "
-                "--data.short_side (short_side=... in Python), or call use() of the data module with a protocol."
+                "--data.short_side (short_side=... in Python), or call use() of the data with a protocol."
             )
             raise ConfigError(msg)
         return self._protocol.short_side
@@ -157,6 +148,9 @@ class SegmentationDataModule(LightningDataModule, ABC):
             raise DataError(msg)
         return self.find_files(root)
 
+    def prepare(self) -> None:  # noqa: B027  most data are there
+        """Make what is not there yet; called in one process for all before any looks for files."""
+
     def find(self) -> None:
         """Find the split before anything else is done; the next ``setup`` need not look for it again.
 
@@ -168,15 +162,18 @@ class SegmentationDataModule(LightningDataModule, ABC):
             raise DataError(problems[0])
         self._found = listing
 
-    def setup(self, stage: str) -> None:
-        """Find the samples, and check their files before any of them is segmented.
+    def setup(self, check: bool = True) -> None:
+        """Find the samples, and check their files before any of them is read.
 
-        Under a trainer the files are left to ``check_files``: one process for all is enough, once it is known which
-        samples are still to be read.
+        Args:
+            check: Check all files now. Otherwise they are left to ``check_files``, once it is known which are still to
+                be read.
 
         Raises:
             DataError: The root is not given, or something in it is missing, unreadable or not as expected.
         """
+        from sclip_lightning.data.reading.dataset import SegmentationDataset
+
         if self._found is None:
             self.find()
         listing, self._found = self._found, None
@@ -188,11 +185,21 @@ class SegmentationDataModule(LightningDataModule, ABC):
             self.benchmark = replace(self.benchmark, notes=tuple(dict.fromkeys((*self.benchmark.notes, note))))
         files = files[: self.num_samples]
         self._listing = listing
-        resolved = self.short_side is not None or self._protocol is not None
-        pipeline = self._pipeline() if resolved else None
-        self.dataset = SegmentationDataset(files, pipeline, listing.label_map, skip_errors=self.on_error == "skip")
-        if self.trainer is None:
+        self.dataset = SegmentationDataset(files, None, listing.label_map, skip_errors=self.on_error == "skip")
+        if self.short_side is not None or self._protocol is not None:
+            self.set_pipeline()
+        if check:
             self.check_files(range(len(files)))
+
+    def set_pipeline(self) -> None:
+        """Have images resized as arguments and protocol say by now; ``use`` may have come after ``setup``.
+
+        Raises:
+            ConfigError: Neither says so.
+        """
+        from sclip_lightning.data.reading.transforms import image_pipeline
+
+        self.dataset.pipeline = image_pipeline(self.resolved_short_side, self.resolved_long_side)
 
     def check_files(self, indices: Iterable[int]) -> None:
         """Read the headers of some samples' files, unless bad ones are to be skipped.
@@ -222,49 +229,8 @@ class SegmentationDataModule(LightningDataModule, ABC):
                 return Path(value).relative_to(expand(self._root()).absolute()).as_posix()
         return "none" if value is None else str(value)
 
-    def _pipeline(self) -> Any:
-        """From an image to the network's input."""
-        return image_pipeline(self.resolved_short_side, self.resolved_long_side)
-
     def _root(self) -> str:
         return self.root or os.environ.get(ROOT_VARIABLE, "")
-
-    def test_dataloader(self) -> DataLoader[Sample]:
-        """The samples of this rank; a batch is a list of them.
-
-        Raises:
-            ConfigError: No short side was given, nor a protocol that has one; see ``use``.
-        """
-        self.dataset.pipeline = self._pipeline()  # use() may have come after setup()
-        self._shard = self._sampler()
-        # Processes that read would keep samples for themselves: they are kept here, in on_before_batch_transfer, and
-        # once all are, nobody needs to read.
-        workers = self.num_workers if self.kept is None or not self.kept.keys() >= set(self._shard) else 0
-        return DataLoader(
-            self.dataset if self.kept is None or workers else KeptSamples(self.dataset, self.kept),
-            batch_size=self.batch_size,
-            sampler=self._shard,
-            num_workers=workers,
-            collate_fn=list,
-            worker_init_fn=ignore_interrupt,
-            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
-        )
-
-    def on_before_batch_transfer(self, batch: list[Sample], dataloader_idx: int) -> list[Sample]:
-        """Keep what was read, where samples are to be kept."""
-        if self.kept is not None:
-            for sample in batch:
-                keep(self.kept, sample)
-        return batch
-
-    def owns(self, index: int) -> bool:
-        """Whether this rank scores a sample of ``test_dataloader``; it may get one that it does not own."""
-        return self._shard.owns(index)
-
-    def _sampler(self) -> ShardSampler:
-        if self.trainer is None:
-            return ShardSampler(self.dataset, remaining=self.remaining)
-        return ShardSampler(self.dataset, self.trainer.world_size, self.trainer.global_rank, self.remaining)
 
 
 def _check_minimum(option: str, value: int | None, minimum: int) -> None:

@@ -1,0 +1,82 @@
+"""What is built for others to install: the wheel, by itself and without a network, and the source distribution."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The folder with both."""
+    if find_spec("hatchling") is None:
+        pytest.skip("hatchling, which builds the package, is not installed: pip install -e '.[test]'.")
+    folder = tmp_path_factory.mktemp("built")
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", str(folder)], cwd=ROOT, check=True, timeout=300)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    (path,) = built.glob("*.whl")
+    return path
+
+
+def files_below(folder):
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if not name.endswith("/")}
+    of_distribution = {name for name in names if ".dist-info/" in name}
+    configs = {f"sclip_lightning/{path}" for path in files_below("configs")}
+    assert names - of_distribution == files_below("sclip_lightning") | configs
+    for needed in ("py.typed", "methods/sclip.yaml", "demo/networks/loftup.safetensors", "configs/data/voc21.yaml"):
+        assert f"sclip_lightning/{needed}" in names
+    licences = {name.partition("/licenses/")[2] for name in of_distribution if "/licenses/" in name}
+    assert licences == {"LICENSE", "docs/third_party.md"}
+
+
+def test_the_source_distribution_has_tests_but_no_recordings(built):
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert files_below("sclip_lightning") | files_below("configs") <= names
+    assert {"tests/test_wheel.py", "tests/goldens/README.md", "docs/third_party.md", "LICENSE"} <= names
+    assert [name for name in names if name.endswith(".npz")] == []
+    assert path.stat().st_size < 6_000_000
+
+
+def test_the_demo_runs_from_the_wheel(wheel, demo_scenes, tmp_path):
+    place, here = tmp_path / "installed", tmp_path / "here"
+    here.mkdir()
+    install = ["install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--target", str(place), str(wheel)]
+    subprocess.run([sys.executable, "-m", "pip", *install], check=True, timeout=300)
+    environment = os.environ | {"PYTHONPATH": str(place)}
+    where = "import sclip_lightning; print(sclip_lightning.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-c", where], cwd=here, env=environment, capture_output=True, text=True, check=True
+    )
+    assert Path(found.stdout.strip()) == place / "sclip_lightning/__init__.py"
+    small = [f"--data.root={demo_scenes}", "--data.num_samples=2", "--data.num_workers=0", "--trainer.accelerator=cpu"]
+    command = [sys.executable, "-m", "sclip_lightning", "test", "--config", "demo.yaml", *small, "--trainer.devices=1"]
+    done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "mIoU" in done.stdout
+    (results,) = here.glob("lightning_logs/Demo/*/results.json")
+    assert json.loads(results.read_text())["protocol"]["images"] == "2 of 10"
