@@ -15,11 +15,13 @@ Array = npt.NDArray[np.uint8]
 
 #: Colours of what is no class: pixels the ground truth leaves out, wrong ones, right ones.
 VOID_COLOUR, WRONG_COLOUR, RIGHT_COLOUR = (224, 224, 224), (214, 39, 40), (46, 125, 80)
-#: Longest side of one picture in a panel, in pixels.
-MAX_SIDE = 480
+#: Longest side of one picture in a panel, in pixels: of larger images at most, of smaller ones at least.
+MAX_SIDE, MIN_SIDE = 480, 320
 #: Share of the image that shows through labels.
 TRANSPARENCY = 0.35
 _FONT_SIZE, _GAP = 14, 6
+#: Letters of panels: readable where a panel of two columns is shown at half its width.
+_PANEL_FONT = 24
 
 #: Shortest and longest that the long side of an overlay gets, in pixels: readable, and no larger than a screen.
 OVERLAY_SIDES = (640, 1280)
@@ -72,8 +74,11 @@ def draw_panel(
     classes: Sequence[str],
     ignore_index: int = 255,
     title: str = "",
+    columns: int = 2,
 ) -> Array:
-    """Draw image, ground truth, prediction and errors side by side, with a legend of the classes that occur.
+    """Draw image, ground truth, prediction and errors beside each other, with a legend of the classes that occur.
+
+    Two columns of two are readable in a small place, such as TensorBoard's cards; four stack well.
 
     Args:
         image: [H, W, 3] uint8 RGB.
@@ -82,7 +87,8 @@ def draw_panel(
         palette: [C, 3] uint8 RGB.
         classes: C names.
         ignore_index: The label of pixels that are not scored.
-        title: A line above the pictures.
+        title: Lines above the pictures.
+        columns: How many of the four pictures stand beside each other.
 
     Returns:
         [H', W', 3] uint8 RGB.
@@ -93,27 +99,29 @@ def draw_panel(
     errors[target == ignore_index] = VOID_COLOUR
     overlays = [colour(target, palette), colour(prediction, palette), errors]
     blended = [(TRANSPARENCY * image + (1 - TRANSPARENCY) * overlay).astype(np.uint8) for overlay in overlays]
-    pictures = [_shrink(picture) for picture in (image, *blended)]
+    pictures = [_fit(picture) for picture in (image, *blended)]
     wrong = np.mean((prediction != target)[target != ignore_index]) if (target != ignore_index).any() else 0.0
-    titles = ["image", "ground truth", "prediction", f"errors ({100 * wrong:.1f} % of pixels)"]
+    titles = ["image", "ground truth", "prediction", f"errors: {100 * wrong:.1f} %"]
 
-    width = pictures[0].width
-    total = 4 * width + 5 * _GAP
-    font = ImageFont.load_default(_FONT_SIZE)
+    width, height = pictures[0].size
+    total = columns * (width + _GAP) + _GAP
+    font = ImageFont.load_default(_PANEL_FONT)
     entries = [(classes[c], tuple(palette[c].tolist())) for c in present if c < len(classes)]
     if (target == ignore_index).any():
         entries.append(("not scored", VOID_COLOUR))
-    legend = _draw_legend(entries, total, _FONT_SIZE)
-    line = _FONT_SIZE + 2 * _GAP
-    top = 2 * line if title else line
-    canvas = Image.new("RGB", (total, top + pictures[0].height + legend.height), "white")
+    legend = _draw_legend(entries, total, _PANEL_FONT)
+    line = _PANEL_FONT + _GAP
+    above = title.splitlines()
+    top, rows = len(above) * line + _GAP // 2, -(-len(pictures) // columns)
+    canvas = Image.new("RGB", (total, top + rows * (height + line + _GAP) + legend.height), "white")
     draw = ImageDraw.Draw(canvas)
-    draw.text((_GAP, _GAP // 2), shorten(title, font, total - 2 * _GAP), fill="black", font=font)
+    for i, text in enumerate(above):
+        draw.text((_GAP, _GAP // 2 + i * line), shorten(text, font, total - 2 * _GAP), fill="black", font=font)
     for i, (name, picture) in enumerate(zip(titles, pictures, strict=True)):
-        left = _GAP + i * (width + _GAP)
-        draw.text((left, top - line + _GAP // 2), name, fill="black", font=font)
-        canvas.paste(picture, (left, top))
-    canvas.paste(legend, (0, top + pictures[0].height))
+        left, upper = _GAP + i % columns * (width + _GAP), top + i // columns * (height + line + _GAP)
+        draw.text((left, upper), shorten(name, font, width), fill="black", font=font)
+        canvas.paste(picture, (left, upper + line))
+    canvas.paste(legend, (0, canvas.height - legend.height))
     return np.asarray(canvas)
 
 
@@ -210,10 +218,14 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
 
 
-def _shrink(picture: Array) -> Image.Image:
-    shrunk = Image.fromarray(picture)
-    shrunk.thumbnail((MAX_SIDE, MAX_SIDE))
-    return shrunk
+def _fit(picture: Array) -> Image.Image:
+    """A picture in the size of a panel's."""
+    fitted = Image.fromarray(picture)
+    if max(fitted.size) < MIN_SIDE:
+        scale = MIN_SIDE / max(fitted.size)
+        return fitted.resize((max(round(fitted.width * scale), 1), max(round(fitted.height * scale), 1)))
+    fitted.thumbnail((MAX_SIDE, MAX_SIDE))
+    return fitted
 
 
 def _draw_legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int, font_size: int) -> Image.Image:
