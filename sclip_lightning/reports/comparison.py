@@ -207,9 +207,9 @@ def score_intervals(
     whole, numbers = table.scores(), table.numbers()
     reach = NormalDist().inv_cdf((1 + confidence) / 2)
     intervals = []
-    for name, values in drawn.items():
-        score, finite = float(whole[name]), np.concatenate(values)
-        finite = finite[~np.isnan(finite)]
+    for name, chunks in drawn.items():
+        score, resampled = float(whole[name]), np.concatenate(chunks)
+        finite = resampled[~np.isnan(resampled)]
         bounds = float("nan"), float("nan")
         if len(finite) and numbers[name] > 1:
             deviation = reach * float(finite.std())

@@ -10,11 +10,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sclip_lightning.engine.context import run_context
 from sclip_lightning.pictures.confusion import draw_confusion
+from sclip_lightning.pictures.png import png_bytes
 from sclip_lightning.records import sum_up
 from sclip_lightning.records.artefacts import CONFIG
 from sclip_lightning.records.confusions import largest_confusions
 from sclip_lightning.reports.cells import fenced, markdown_cell
-from sclip_lightning.reports.tensorboard import write_results
+from sclip_lightning.reports.tensorboard import IMAGES, add_png, write_results
 
 __all__ = ["TensorBoardReport", "write_confusions"]
 
@@ -39,7 +40,7 @@ class TensorBoardReport(Callback):
         classes = [row["class"] for row in context.results.classes]
         records = context.recording.all_records().images
         write_confusions(writer, sum_up(records, len(classes), ()).confusion, classes)
-        write_results(writer, context.results)
+        write_results(writer, context.results, records)
 
 
 def write_confusions(writer: SummaryWriter, confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> None:
@@ -58,4 +59,4 @@ def write_confusions(writer: SummaryWriter, confusion: npt.NDArray[np.int64], cl
     ]
     head = "| | ground truth | predicted as | pixels | of the class | of all errors |\n|---|---|---|---|---|---|"
     writer.add_text("confusions", "\n".join([head, *rows]))
-    writer.add_image("confusions", draw_confusion(confusion, classes), dataformats="HWC")
+    add_png(writer, f"{IMAGES}/confusions", png_bytes(draw_confusion(confusion, classes)))
