@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sclip_lightning.pictures.palette import told_apart
 
-__all__ = ["colour", "draw_overlay", "draw_panel", "shorten"]
+__all__ = ["colour", "draw_overlay", "draw_panel", "label_image", "shorten", "wrap"]
 
 Array = npt.NDArray[np.uint8]
 
@@ -20,8 +20,9 @@ MAX_SIDE, MIN_SIDE = 480, 320
 #: Share of the image that shows through labels.
 TRANSPARENCY = 0.35
 _FONT_SIZE, _GAP = 14, 6
-#: Letters of panels: readable where a panel of two columns is shown at half its width.
-_PANEL_FONT = 24
+#: Letters of panels: this part of the height of the pictures, so that they can be read where a panel is shown small,
+#: and at least so many pixels high. Width of a column of the legend, in heights of letters.
+_PANEL_SCALE, _PANEL_FONT, _COLUMN = 18, 14, 10
 
 #: Shortest and longest that the long side of an overlay gets, in pixels: readable, and no larger than a screen.
 OVERLAY_SIDES = (640, 1280)
@@ -78,7 +79,8 @@ def draw_panel(
 ) -> Array:
     """Draw image, ground truth, prediction and errors beside each other, with a legend of the classes that occur.
 
-    Two columns of two are readable in a small place, such as TensorBoard's cards; four stack well.
+    Two columns of two, with the legend beside them, are readable in a small place such as TensorBoard's cards, which
+    are twice as wide as high; four, with the legend below, stack well.
 
     Args:
         image: [H, W, 3] uint8 RGB.
@@ -104,25 +106,48 @@ def draw_panel(
     titles = ["image", "ground truth", "prediction", f"errors: {100 * wrong:.1f} %"]
 
     width, height = pictures[0].size
-    total = columns * (width + _GAP) + _GAP
-    font = ImageFont.load_default(_PANEL_FONT)
     entries = [(classes[c], tuple(palette[c].tolist())) for c in present if c < len(classes)]
     if (target == ignore_index).any():
         entries.append(("not scored", VOID_COLOUR))
-    legend = _draw_legend(entries, total, _PANEL_FONT)
-    line = _PANEL_FONT + _GAP
-    above = title.splitlines()
-    top, rows = len(above) * line + _GAP // 2, -(-len(pictures) // columns)
-    canvas = Image.new("RGB", (total, top + rows * (height + line + _GAP) + legend.height), "white")
+    rows = -(-len(pictures) // columns)
+    letters = max(round(rows * height / _PANEL_SCALE), _PANEL_FONT)
+    font, line = ImageFont.load_default(letters), letters + _GAP
+    across, down = columns * (width + _GAP) + _GAP, rows * (height + line + _GAP)
+    above, beside = title.splitlines(), columns < len(pictures)
+    top = 0 if beside else len(above) * line
+    legend = _draw_column(above, entries, down, letters) if beside else _draw_legend(entries, across, letters)
+    size = (across + legend.width, max(down, legend.height)) if beside else (across, top + down + legend.height)
+    canvas = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(canvas)
-    for i, text in enumerate(above):
-        draw.text((_GAP, _GAP // 2 + i * line), shorten(text, font, total - 2 * _GAP), fill="black", font=font)
+    for i, text in enumerate([] if beside else above):
+        draw.text((_GAP, _GAP // 2 + i * line), shorten(text, font, across - 2 * _GAP), fill="black", font=font)
     for i, (name, picture) in enumerate(zip(titles, pictures, strict=True)):
         left, upper = _GAP + i % columns * (width + _GAP), top + i // columns * (height + line + _GAP)
         draw.text((left, upper), shorten(name, font, width), fill="black", font=font)
         canvas.paste(picture, (left, upper + line))
-    canvas.paste(legend, (0, canvas.height - legend.height))
+    canvas.paste(legend, (across, 0) if beside else (0, top + down))
     return np.asarray(canvas)
+
+
+def _draw_column(
+    title: Sequence[str], entries: Sequence[tuple[str, tuple[int, ...]]], height: int, letters: int
+) -> Image.Image:
+    """A title in short lines and, below it, names beside their colours, in one column or in as many as are needed."""
+    font, line = ImageFont.load_default(letters), letters + _GAP
+    above = [part for text in title for part in wrap(text, font, _COLUMN * letters)]
+    rows = max((height - _GAP) // line - len(above), 1)
+    columns = max(-(-len(entries) // rows), 1)
+    canvas = Image.new("RGB", (columns * (_COLUMN * letters + _GAP), max(height, (len(above) + 1) * line)), "white")
+    draw = ImageDraw.Draw(canvas)
+    for i, text in enumerate(above):
+        draw.text((_GAP, i * line), text, "black", font)
+    for number, (name, shade) in enumerate(entries):
+        left = _GAP + number // rows * (_COLUMN * letters + _GAP)
+        upper = (len(above) + number % rows) * line + _GAP
+        draw.rectangle((left, upper, left + letters, upper + letters), fill=shade, outline="grey")
+        text = shorten(name, font, (_COLUMN - 2) * letters)
+        draw.text((left + letters + _GAP, upper + letters // 2), text, "black", font, "lm")
+    return canvas
 
 
 def draw_overlay(
@@ -247,6 +272,18 @@ def _draw_legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int, fon
         draw.rectangle((left, top, left + font_size, top + font_size), fill=shade, outline="grey")
         draw.text((left + swatch, top + font_size // 2), name, fill="black", font=font, anchor="lm")
     return legend
+
+
+def wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    """Break a text between words, into lines that fit; a word that does not is cut off."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width or not lines[-1]:
+            lines[-1] = shorten(longer, font, width)
+        else:
+            lines.append(shorten(word, font, width))
+    return lines
 
 
 def shorten(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> str:

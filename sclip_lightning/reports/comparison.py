@@ -201,14 +201,14 @@ def score_intervals(
     paired interval is for.
     """
     drawn: dict[str, list[Floats]] = {name: [] for name in table.scores()}
-    for weights in _draws(len(table.ids), resamples, seed):
+    for weights in _draws(len(table.ids), resamples if table.ids else 0, seed):
         for name, values in table.scores(weights).items():
             drawn[name].append(values)
     whole, numbers = table.scores(), table.numbers()
     reach = NormalDist().inv_cdf((1 + confidence) / 2)
     intervals = []
     for name, chunks in drawn.items():
-        score, resampled = float(whole[name]), np.concatenate(chunks)
+        score, resampled = float(whole[name]), np.concatenate([np.zeros(0), *chunks])
         finite = resampled[~np.isnan(resampled)]
         bounds = float("nan"), float("nan")
         if len(finite) and numbers[name] > 1:
@@ -252,6 +252,6 @@ def _largest_first(changes: list[Any]) -> list[Any]:
 def _draws(images: int, resamples: int, seed: int) -> Iterator[Floats]:
     """How often each image is drawn, [up to CHUNK, N] at a time."""
     generator = np.random.default_rng(seed)
-    even = np.full(images, 1 / images)
+    even = np.full(images, 1 / max(images, 1))
     for start in range(0, resamples, CHUNK):
         yield generator.multinomial(images, even, size=min(CHUNK, resamples - start)).astype(np.float64)

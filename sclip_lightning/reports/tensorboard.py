@@ -15,7 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from sclip_lightning.pictures.bars import draw_bars
+from sclip_lightning.pictures.bars import draw_classes
 from sclip_lightning.pictures.png import png_bytes
 from sclip_lightning.records import ImageRecord
 from sclip_lightning.reports.cells import markdown_cell
@@ -48,7 +48,7 @@ def write_results(writer: SummaryWriter, results: Results, images: Sequence[Imag
             writer.add_scalar(f"{PERFORMANCE}/{name.replace(' ', '_')}", value)
     classes = [row["class"] for row in results.classes]
     _write_course(writer, results, images)
-    add_png(writer, f"{IMAGES}/classes", png_bytes(draw_bars(classes, [row.get("IoU") for row in results.classes])))
+    add_png(writer, f"{IMAGES}/classes", png_bytes(draw_classes(classes, [row.get("IoU") for row in results.classes])))
     writer.add_text("per_class", results.markdown())
     if images:
         writer.add_text("images_of_classes", _images_of_classes(images, classes))

@@ -247,7 +247,7 @@ def _run_data(view: RunView, table: ImageTable, ids: Sequence[str]) -> dict[str,
         "name": view.name,
         "rows": [
             {name: _rounded(value) if isinstance(value, float) else value for name, value in row.items()}
-            for row in view.results.classes
+            for row in ({name: value for name, value in row.items() if name != "class"} for row in view.results.classes)
         ],
         "pixels": confusion.sum(axis=1).tolist(),
         "inImages": (table.true > 0).sum(axis=0).tolist(),

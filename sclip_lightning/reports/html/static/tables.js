@@ -106,7 +106,7 @@ function columnsOfAll() {
 function columnsOf(run) {
   const [first] = DATA.runs;
   const columns = [];
-  for (const name of Object.keys(run.rows[0]).filter((one) => one !== "index" && one !== "class")) {
+  for (const name of Object.keys(run.rows[0]).filter((one) => one !== "index")) {
     const bar = name === "IoU" ? (row) => row.IoU : undefined;
     columns.push({ name, number: true, value: (row) => row[name], show: (row) => percent(row[name]), bar });
     if (name === "IoU" && run !== first) {
