@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sclip_lightning.commands.parsing.run_images import RunImages
-from sclip_lightning.errors import ConfigError, DataError
+from sclip_lightning.errors import ConfigError, DataError, RunError
 from sclip_lightning.pictures.palette import distinct_colours, told_apart
 from sclip_lightning.reports.html import PackedImage, RunView, check_target, choose, describe, pack, write_page
 
@@ -50,6 +50,7 @@ def write_html(
 
     Raises:
         ConfigError: The runs are of several benchmarks, or the page would overwrite something else.
+        RunError: The page cannot be written.
     """
     first = views[0].run
     for view in views[1:]:
@@ -72,7 +73,11 @@ def write_html(
         if images.data is not None:
             colours = told_apart(images.data.benchmark.palette, range(classes))
             pictures = _pictures(images, list(chosen), classes)
-    write_page(target, report, colours, chosen, pictures, lacking, beside)
+    try:
+        write_page(target, report, colours, chosen, pictures, lacking, beside)
+    except OSError as error:
+        msg = f"The page cannot be written to {target} ({error}). Make room, or choose another place with --output."
+        raise RunError(msg) from error
     return lacking
 
 

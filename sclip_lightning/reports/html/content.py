@@ -141,6 +141,7 @@ def describe(views: Sequence[RunView], notes: Sequence[str] = (), resamples: int
                 "classes": classes,
                 "metrics": metrics,
                 "ids": [printable(id_) for id_ in ids],
+                "best": _best(cells),
                 "runs": [_run_data(view, table, ids) for view, table in zip(views, tables, strict=True)],
             }
         ),
@@ -200,6 +201,13 @@ def _cells(
         )
     few = remark_on([interval for row in intervals for interval in row.values()])
     return rows, len(common) if len(views) > 1 else 0, [few] if few else []
+
+
+def _best(cells: Sequence[Mapping[str, Cell]]) -> int:
+    """The run that is shown first beside the first run: of the others that with the highest mIoU."""
+    scores = [row["mIoU"].interval.score for row in cells]
+    others = [place for place in range(1, len(scores)) if scores[place] == scores[place]]
+    return max(others, key=lambda place: scores[place], default=len(scores) - 1)
 
 
 def _axis(intervals: Sequence[Interval]) -> tuple[float, float]:

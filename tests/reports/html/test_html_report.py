@@ -153,6 +153,11 @@ def test_what_is_no_report_is_not_overwritten(runs, capsys):
     assert len(Page(Path("page.html")).data["runs"]) == 1
 
 
+def test_a_place_that_cannot_be_written_to_is_named(runs, capsys):
+    Path("file").write_text("")
+    assert "file/report.html" in fails(capsys, *runs, "--format=html", "--output=file/report.html")
+
+
 def test_without_label_maps_the_page_says_how_to_get_them(runs, capsys):
     shutil.rmtree(Path(runs[0], "labels"))
     main(["report", *runs, "--format=html", "--images=fixed"])

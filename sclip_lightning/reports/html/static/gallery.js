@@ -1,7 +1,7 @@
 // The gallery: cards are made as they are scrolled to, and their pictures are let go when they are far away.
 const CARDS_AT_A_TIME = 24;
 const LAYERS = layers();
-const LAST = DATA.runs.length - 1;
+const BEST = DATA.best;
 
 function drawGallery() {
   const choice = { list: [], made: 0 };
@@ -85,7 +85,7 @@ function drawGallery() {
   function scores(place) {
     const [left, right] = [value("layer-left"), value("layer-right")].map((layer) => layer.split("-")[1]);
     const runs = [...new Set([left, right].filter((run) => run !== undefined).map(Number))].sort();
-    const shown = runs.length ? runs : [LAST];
+    const shown = runs.length ? runs : [BEST];
     return shown.map((run) => percent(DATA.runs[run].images[place]?.s[0], 1)).join(" → ");
   }
 
@@ -195,9 +195,9 @@ function drawGallery() {
   });
   fill(byId("gallery-kind"), kinds.length > 1 ? [["", "all"], ...kinds] : [["", kinds[0]?.[1] ?? "all"]]);
   fill(byId("gallery-class"), classEntries);
-  fill(byId("gallery-order"), orders, `worst/${LAST}/0`);
-  fill(byId("layer-left"), LAYERS, LAST ? "prediction-0" : "truth");
-  fill(byId("layer-right"), LAYERS, `prediction-${LAST}`);
+  fill(byId("gallery-order"), orders, `worst/${BEST}/0`);
+  fill(byId("layer-left"), LAYERS, BEST ? "prediction-0" : "truth");
+  fill(byId("layer-right"), LAYERS, `prediction-${BEST}`);
   byId("only-class").disabled = true;
   choose();
 }

@@ -134,7 +134,7 @@ function drawClasses() {
 const RUNS = DATA.runs.map((run, index) => [index, run.name]);
 for (const name of ["class", "confusion"]) {
   const all = name === "class" && RUNS.length > 1;
-  fill(byId(`${name}-run`), all ? [["all", "all, their IoU"], ...RUNS] : RUNS, all ? "all" : RUNS.length - 1);
+  fill(byId(`${name}-run`), all ? [["all", "all, their IoU"], ...RUNS] : RUNS, all ? "all" : DATA.best);
   if (RUNS.length === 1) byId(`${name}-run-box`).style.display = "none";
 }
 byId("class-run").addEventListener("change", drawClasses);
