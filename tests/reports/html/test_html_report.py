@@ -178,6 +178,15 @@ def test_without_images_the_page_shows_the_rest(runs, capsys):
     assert len(page.data["runs"][0]["rows"]) == len(CLASSES)
 
 
+def test_a_configuration_in_a_run_runs_no_code(runs, capsys):
+    Path("helper.py").write_text("import pathlib; pathlib.Path('touched').touch()\nclass Mine: pass")
+    for run in runs:
+        Path(run, "config.yaml").write_text("data:\n  class_path: helper.Mine\n")
+    main(["report", *runs, "--format=html"])
+    assert "helper" in " ".join(capsys.readouterr().err.split())
+    assert not Path("touched").exists()
+
+
 def test_an_image_that_cannot_be_read_is_said(runs):
     Path(runs[0], "labels/i2.png").write_bytes(b"no image")
     main(["report", *runs, "--format=html", "--images=all"])
