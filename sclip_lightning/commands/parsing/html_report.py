@@ -69,6 +69,7 @@ def write_html(
     if chosen:
         images = RunImages([Path(view.folder).expanduser() for view in views], allowed)
         images.note_missing(list(chosen))
+        images.note_changed({one.id: one.fingerprint for one in views[0].records if one.id in chosen})
         lacking = images.lacking
         if images.data is not None:
             colours = told_apart(images.data.benchmark.palette, range(classes))

@@ -1,6 +1,6 @@
 """The images of finished runs, their ground truth and the label maps that were kept. Imports torch with the data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +95,17 @@ class RunImages:
             self.lacking.append(
                 f"Of the {len(ids)} images here, label maps are missing in {', '.join(runs)}, so that predictions and "
                 f"errors cannot be drawn there. {KEEP_LABELS}"
+            )
+
+    def note_changed(self, fingerprints: Mapping[str, Mapping[str, str]]) -> None:
+        """Add a sentence on files that are not those that records, by id of the image, were made of."""
+        if self.data is None:
+            return
+        changed = self.data.dataset.changed({id_: dict(one) for id_, one in fingerprints.items()})
+        if changed:
+            self.lacking.append(
+                f"Files have changed since they were scored: {len(changed)} of {len(fingerprints)} images, "
+                f"{changed[0]} for one. Scores are of what was there then, pictures of what is there now."
             )
 
     def read(self, id_: str) -> tuple[npt.NDArray[np.uint8], Labels, list[Labels | None]]:

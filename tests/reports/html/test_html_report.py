@@ -83,6 +83,19 @@ def test_names_stay_names(runs, capsys):
     assert page.source.count("</html>") == 1
 
 
+def test_names_of_runs_protocols_and_notes_stay_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    evil = "<img src=x onerror=alert(1)>"
+    for seed, name in enumerate((evil, "b")):
+        protocol = {evil: f"{evil}{seed}"}
+        make_run(Path(name), seed=seed, benchmark=evil, protocol=protocol, notes=[evil])
+    main(["report", evil, "b", "--format", "html"])
+    page = Page(Path("report.html"))
+    assert "img" not in page.tags
+    assert evil not in page.source
+    assert page.source.count("&lt;img src=x onerror=alert(1)&gt;") >= 6
+
+
 def test_nothing_is_fetched(runs):
     main(["report", *runs, "--format", "html"])
     page = Page(Path("report.html"))
@@ -176,6 +189,19 @@ def test_without_images_the_page_shows_the_rest(runs, capsys):
     assert "No picture can be drawn without the images" in page.source
     assert all(picture == {"why": "No picture: see above."} for picture in page.pictures)
     assert len(page.data["runs"][0]["rows"]) == len(CLASSES)
+
+
+def test_files_that_have_changed_since_are_said(runs, made, capsys):
+    shutil.copytree(made.parent / "data", "data")
+    for run in runs:
+        path = Path(run, "config.yaml")
+        path.write_text(path.read_text().replace(str(made.parent / "data"), str(Path("data").absolute())))
+    main(["report", *runs, "--format=html"])
+    assert capsys.readouterr().err == ""  # copies with other dates are the same files
+    Image.fromarray(np.zeros(SIZE, np.uint8)).save("data/masks/i3.png")
+    main(["report", *runs, "--format=html"])
+    assert "1 of 6 images, the mask" in " ".join(capsys.readouterr().err.split())
+    assert "i3.png for one" in Path("report.html").read_text()
 
 
 def test_a_configuration_in_a_run_runs_no_code(runs, capsys):
