@@ -10,7 +10,7 @@ from sclip_lightning.cli import main
 
 __all__ = ["CLASSES", "write_runs"]
 
-CLASSES = ["ground", "</script><b>bold", "<!--c", "sky & \u202eaes"]
+CLASSES = ["ground", "</script><b>bold", "<!--<script c", "sky & \u202eaes"]
 SIZE = (30, 40)
 
 
