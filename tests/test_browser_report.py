@@ -97,7 +97,7 @@ def test_tables_sort_and_show_names_as_they_are(page):
     assert [float(text) for text in cells(page, "class-table", 1)] == falling[::-1]
     assert click_heading(page, "class-table", 0) == "ascending"
     assert sorted(cells(page, "class-table", 0)) == sorted(NAMES)
-    chosen(page, "class-find", "SCRIPT")
+    chosen(page, "class-find", "BOLD")
     assert cells(page, "class-table", 0) == [NAMES[1]]
     chosen(page, "class-run", 1)
     assert len(page.find_elements("css selector", "#class-table thead th")) > 8
