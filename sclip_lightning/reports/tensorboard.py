@@ -1,4 +1,4 @@
-"""Results in TensorBoard. Imports torch, whose writer it is, and no Lightning.
+"""Results in TensorBoard. Imports torch, whose writer it is, only to write, and no Lightning.
 
 Every score is one point with a name of its own, which smoothing leaves as it is. Curves are drawn only of what has a
 course: the scores over the images seen so far. Scores of classes are a picture and a table. Names of groups are chosen
@@ -8,12 +8,9 @@ so that TensorBoard, which sorts them, shows the headline scores first.
 import io
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
-from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
 from sclip_lightning.pictures.bars import draw_classes
 from sclip_lightning.pictures.png import png_bytes
@@ -22,13 +19,16 @@ from sclip_lightning.reports.cells import markdown_cell
 from sclip_lightning.reports.course import course, images_of_classes
 from sclip_lightning.reports.results import Results, percent
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
 __all__ = ["HEADLINE", "IMAGES", "add_png", "write_results"]
 
 #: Groups of scalars, and that of all pictures.
 HEADLINE, COURSE, PERFORMANCE, IMAGES = "headline", "so_far", "performance", "images"
 
 
-def write_results(writer: SummaryWriter, results: Results, images: Sequence[ImageRecord] = ()) -> None:
+def write_results(writer: "SummaryWriter", results: Results, images: Sequence[ImageRecord] = ()) -> None:
     """Write scores and their course, scores of classes, protocol, environment, and one HParams entry.
 
     Tags are the same in every run, so selecting several runs lays them beside each other.
@@ -38,6 +38,8 @@ def write_results(writer: SummaryWriter, results: Results, images: Sequence[Imag
         results: What to show.
         images: The scored images that the results are of, in the data set's order; without them there is no course.
     """
+    from torch.utils.tensorboard.summary import hparams
+
     # Numbered, since TensorBoard sorts them, and mIoU would be the last.
     numbered = enumerate(results.metrics.items(), 1)
     scores = {f"{HEADLINE}/{number}_{name}": value for number, (name, value) in numbered if _exists(value)}
@@ -62,7 +64,7 @@ def write_results(writer: SummaryWriter, results: Results, images: Sequence[Imag
     writer.flush()
 
 
-def add_png(writer: SummaryWriter, tag: str, content: bytes) -> None:
+def add_png(writer: "SummaryWriter", tag: str, content: bytes) -> None:
     """Show a picture that is a PNG already, which ``add_image`` would decode and encode again.
 
     Args:
@@ -70,13 +72,15 @@ def add_png(writer: SummaryWriter, tag: str, content: bytes) -> None:
         tag: What it is called.
         content: Of the PNG file.
     """
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
     with Image.open(io.BytesIO(content)) as header:
         width, height = header.size
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
     writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]))
 
 
-def _write_course(writer: SummaryWriter, results: Results, images: Sequence[ImageRecord]) -> None:
+def _write_course(writer: "SummaryWriter", results: Results, images: Sequence[ImageRecord]) -> None:
     """The scores over the images seen so far, and a page of charts of them.
 
     Margin charts, with bounds that are the curve itself: they are the only ones that TensorBoard never smooths. It
