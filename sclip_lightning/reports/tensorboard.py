@@ -1,4 +1,4 @@
-"""Results in TensorBoard. Imports torch, whose writer it is, only to write, and no Lightning.
+"""Results in TensorBoard. Imports torch, whose writer it is, and what draws only to write, and no Lightning.
 
 Every score is one point with a name of its own, which smoothing leaves as it is. Curves are drawn only of what has a
 course: the scores over the images seen so far. Scores of classes are a picture and a table. Names of groups are chosen
@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from sclip_lightning.pictures.bars import draw_classes
-from sclip_lightning.pictures.png import png_bytes
 from sclip_lightning.records import ImageRecord
 from sclip_lightning.reports.cells import markdown_cell
 from sclip_lightning.reports.course import course, images_of_classes
@@ -39,6 +37,9 @@ def write_results(writer: "SummaryWriter", results: Results, images: Sequence[Im
         images: The scored images that the results are of, in the data set's order; without them there is no course.
     """
     from torch.utils.tensorboard.summary import hparams
+
+    from sclip_lightning.pictures.bars import draw_classes
+    from sclip_lightning.pictures.png import png_bytes
 
     # Numbered, since TensorBoard sorts them, and mIoU would be the last.
     numbered = enumerate(results.metrics.items(), 1)
