@@ -123,10 +123,11 @@ def test_run_leaves_its_records(benchmark, options, all_data, capsys):
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     events.Reload()
     tags = events.Tags()
-    assert events.Scalars("test/mIoU")[0].value == pytest.approx(results["metrics"]["mIoU"])
-    with_iou = [row["index"] for row in results["classes"] if row["IoU"] is not None]
-    assert [event.step for event in events.Scalars("per_class/IoU")] == with_iou
-    assert len([tag for tag in tags["images"] if tag.startswith("samples/")]) == 3
+    miou = pytest.approx(results["metrics"]["mIoU"])
+    assert [event.value for event in events.Scalars("headline/1_mIoU")] == [miou]
+    assert [event.step for event in events.Scalars("so_far/mIoU")] == [1, 2, 3]
+    assert events.Scalars("so_far/mIoU")[-1].value == miou
+    assert len([tag for tag in tags["images"] if tag.startswith("images/samples/")]) == 3
     assert {"config/text_summary", "protocol/text_summary", "environment/text_summary"} <= set(tags["tensors"])
     assert "_hparams_/session_start_info" in events.summary_metadata
 

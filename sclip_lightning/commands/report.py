@@ -1,4 +1,4 @@
-"""``sclip report``: tables of runs. Imports neither torch nor Lightning."""
+"""``sclip report``: tables of runs, or a page. Imports neither torch nor Lightning unless a page is asked for."""
 
 import argparse
 import sys
@@ -15,6 +15,11 @@ from sclip_lightning.reports.methods import method_table
 from sclip_lightning.reports.results import Results, results_of
 from sclip_lightning.reports.tables import FORMATS, TO_READ, remarks_below, render
 
+#: The format that is written to a file; the others are printed.
+HTML = "html"
+#: Kinds of images that a page may show; a test holds them to those of ``reports.html``.
+IMAGE_KINDS = ("worst", "median", "fixed", "differing", "all")
+
 __all__ = ["in_short", "notes_once", "read_results", "read_run", "run_report"]
 
 
@@ -26,9 +31,10 @@ def run_report(arguments: Sequence[str]) -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="The folder of a run.")
     parser.add_argument(
         "--format",
-        choices=FORMATS,
+        choices=(*FORMATS, HTML),
         default="table",
-        help="csv and json have all digits, as fractions; latex needs the package booktabs",
+        help="csv and json have all digits, as fractions; latex needs the package booktabs; html is a page with "
+        "tables, confusions and a gallery, written into a file that a browser opens without server or network",
     )
     parser.add_argument("--per", choices=("run", "class", "image"), help="what a row is; run by default")
     parser.add_argument(
@@ -39,10 +45,34 @@ def run_report(arguments: Sequence[str]) -> None:
         "differ are marked",
     )
     parser.add_argument("--metric", help="the score in a table of methods (default mIoU)")
+    page = parser.add_argument_group("--format html")
+    page.add_argument("--output", metavar="FILE", help="the page to write (default report.html)")
+    page.add_argument(
+        "--images",
+        metavar="KIND[,KIND]",
+        help=f"images to show: {', '.join(IMAGE_KINDS)} or none (default worst,median,fixed, and differing where there "
+        "are several runs); predictions are shown of runs that kept label maps (sclip test --predictions.labels true)",
+    )
+    page.add_argument("--show_images", type=int, metavar="N", help="images of each kind (default 8); all are all")
+    page.add_argument(
+        "--thumbnails",
+        choices=("inside", "beside"),
+        help="inside the page, which is then one file, or in a folder beside it, for thousands of images (default "
+        "inside)",
+    )
+    page.add_argument(
+        "--allow_modules",
+        metavar="NAME[,NAME]",
+        help="modules of data sets of your own, which configurations of the runs may name; their code is run",
+    )
     options = parser.parse_args(arguments)
+    _check(options)
     found = {name: read_results(Path(name).expanduser()) for name in _with_runs(options.runs)}
     short = dict(zip(in_short(list(found)), found.values(), strict=True))
     notes = notes_once({name: results.notes for name, results in short.items()})
+    if options.format == HTML:
+        _write_page(options, found, list(short), notes)
+        return
     if options.table == "methods":
         if options.per is not None:
             raise ConfigError("A row of --table methods is a method: leave --per out.")
@@ -53,6 +83,46 @@ def run_report(arguments: Sequence[str]) -> None:
             raise ConfigError("--metric is for --table methods: other tables have all scores. Leave it out.")
         rows, remarks = _rows(found, options.per or "run"), _differences(short)
     sys.stdout.write(render(rows, options.format) + "\n" + remarks_below([*remarks, *notes], options.format))
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that the format has no use for."""
+    if options.format == HTML:
+        if options.table == "methods" or options.per is not None or options.metric is not None:
+            raise ConfigError("A page has all scores, classes and images: leave --table, --per and --metric out.")
+        return
+    for name in ("output", "images", "show_images", "thumbnails", "allow_modules"):
+        if getattr(options, name) is not None:
+            raise ConfigError(
+                f"--{name} is for --format html: other formats are printed. Leave it out, or ask for html."
+            )
+
+
+def _write_page(
+    options: argparse.Namespace, found: Mapping[str, Results], names: Sequence[str], notes: Sequence[str]
+) -> None:
+    several = ",differing" if len(found) > 1 else ""
+    asked = (options.images or f"worst,median,fixed{several}").split(",")
+    kinds = [] if asked == ["none"] else [kind.strip() for kind in asked]
+    if unknown := [kind for kind in kinds if kind not in IMAGE_KINDS]:
+        raise ConfigError(f"--images {unknown[0]} is none of {', '.join(IMAGE_KINDS)} and none.")
+    number = 8 if options.show_images is None else options.show_images
+    if number < 1:
+        raise ConfigError(f"--show_images is {number}, but must be at least 1; --images none shows none.")
+    from sclip_lightning.commands.parsing.html_report import write_html  # imports torch
+    from sclip_lightning.reports.html import RunView
+
+    views = []
+    for (folder, results), name in zip(found.items(), names, strict=True):
+        run = read_run(Path(folder).expanduser())
+        records = load_records(Path(folder).expanduser()).of(run.ids)
+        views.append(RunView(name, folder, run, records.images, results))
+    target = Path(options.output or "report.html").expanduser()
+    beside = options.thumbnails == "beside"
+    lacking = write_html(views, target, kinds, number, beside, [*notes], options.allow_modules)
+    for sentence in lacking:
+        sys.stderr.write(f"Note: {sentence}\n")
+    sys.stdout.write(f"Written to {target}; open it in a browser.\n")
 
 
 def _rows(found: Mapping[str, Results], per: str) -> list[dict[str, Any]]:

@@ -64,7 +64,7 @@ def run_score(arguments: Sequence[str]) -> None:
     results = results_of(run, records, performance)
     results.save(folder)
     with SummaryWriter(str(folder)) as writer:
-        write_results(writer, results)
+        write_results(writer, results, records.of(run.ids).images)
     print(f"\n{results.table()}\n\nWritten to {folder}")  # noqa: T201  the table is what the command is for
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from sclip_lightning.pictures.drawing import RIGHT_COLOUR, WRONG_COLOUR, Array, shorten
+from sclip_lightning.pictures.drawing import RIGHT_COLOUR, WRONG_COLOUR, Array, shorten, wrap
 from sclip_lightning.records.confusions import most_confused
 
 __all__ = ["MOST_CLASSES", "draw_confusion"]
@@ -47,7 +47,7 @@ def draw_confusion(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> 
     shares = cells / np.maximum(totals, 1)[:, None]
 
     font = ImageFont.load_default(_FONT_SIZE)
-    lines = _wrap(title, font, _NAMES + len(columns) * _CELL)
+    lines = wrap(title, font, _NAMES + len(columns) * _CELL)
     head = len(lines) * (_FONT_SIZE + _GAP // 2) + _GAP
     left, top = _GAP + _NAMES, head + _NAMES
     size = left + len(columns) * _CELL + _GAP, top + len(names) * _CELL + _GAP
@@ -82,14 +82,3 @@ def _column_names(names: Sequence[str], font: ImageFont.FreeTypeFont | ImageFont
     for i, name in enumerate(names):
         draw.text((_GAP, (i + 0.5) * _CELL), shorten(name, font, _NAMES - 2 * _GAP), "black", font, "lm")
     return lying.transpose(Image.Transpose.ROTATE_90)
-
-
-def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width or not lines[-1]:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines

@@ -9,17 +9,20 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sclip_lightning.pictures.palette import told_apart
 
-__all__ = ["colour", "count_labels", "draw_overlay", "draw_panel", "shorten"]
+__all__ = ["colour", "count_labels", "draw_overlay", "draw_panel", "label_image", "shorten", "wrap"]
 
 Array = npt.NDArray[np.uint8]
 
 #: Colours of what is no class: pixels the ground truth leaves out, wrong ones, right ones.
 VOID_COLOUR, WRONG_COLOUR, RIGHT_COLOUR = (224, 224, 224), (214, 39, 40), (46, 125, 80)
-#: Longest side of one picture in a panel, in pixels.
-MAX_SIDE = 480
+#: Longest side of one picture in a panel, in pixels: of larger images at most, of smaller ones at least.
+MAX_SIDE, MIN_SIDE = 480, 320
 #: Share of the image that shows through labels.
 TRANSPARENCY = 0.35
 _FONT_SIZE, _GAP = 14, 6
+#: Letters of panels: this part of the height of the pictures, so that they can be read where a panel is shown small,
+#: and at least so many pixels high. Width of a column of the legend, in heights of letters.
+_PANEL_SCALE, _PANEL_FONT, _COLUMN = 18, 14, 10
 
 #: Shortest and longest that the long side of an overlay gets, in pixels: readable, and no larger than a screen.
 OVERLAY_SIDES = (640, 1280)
@@ -83,8 +86,12 @@ def draw_panel(
     classes: Sequence[str],
     ignore_index: int = 255,
     title: str = "",
+    columns: int = 2,
 ) -> Array:
-    """Draw image, ground truth, prediction and errors side by side, with a legend of the classes that occur.
+    """Draw image, ground truth, prediction and errors beside each other, with a legend of the classes that occur.
+
+    Two columns of two, with the legend beside them, are readable in a small place such as TensorBoard's cards, which
+    are twice as wide as high; four, with the legend below, stack well.
 
     Args:
         image: [H, W, 3] uint8 RGB.
@@ -93,7 +100,8 @@ def draw_panel(
         palette: [C, 3] uint8 RGB.
         classes: C names.
         ignore_index: The label of pixels that are not scored.
-        title: A line above the pictures.
+        title: Lines above the pictures.
+        columns: How many of the four pictures stand beside each other.
 
     Returns:
         [H', W', 3] uint8 RGB.
@@ -104,28 +112,53 @@ def draw_panel(
     errors[target == ignore_index] = VOID_COLOUR
     overlays = [colour(target, palette), colour(prediction, palette), errors]
     blended = [(TRANSPARENCY * image + (1 - TRANSPARENCY) * overlay).astype(np.uint8) for overlay in overlays]
-    pictures = [_shrink(picture) for picture in (image, *blended)]
+    pictures = [_fit(picture) for picture in (image, *blended)]
     wrong = np.mean((prediction != target)[target != ignore_index]) if (target != ignore_index).any() else 0.0
-    titles = ["image", "ground truth", "prediction", f"errors ({100 * wrong:.1f} % of pixels)"]
+    titles = ["image", "ground truth", "prediction", f"errors: {100 * wrong:.1f} %"]
 
-    width = pictures[0].width
-    total = 4 * width + 5 * _GAP
-    font = ImageFont.load_default(_FONT_SIZE)
+    width, height = pictures[0].size
     entries = [(classes[c], tuple(palette[c].tolist())) for c in present if c < len(classes)]
     if (target == ignore_index).any():
         entries.append(("not scored", VOID_COLOUR))
-    legend = _draw_legend(entries, total, _FONT_SIZE)
-    line = _FONT_SIZE + 2 * _GAP
-    top = 2 * line if title else line
-    canvas = Image.new("RGB", (total, top + pictures[0].height + legend.height), "white")
+    rows = -(-len(pictures) // columns)
+    letters = max(round(rows * height / _PANEL_SCALE), _PANEL_FONT)
+    font, line = ImageFont.load_default(letters), letters + _GAP
+    across, down = columns * (width + _GAP) + _GAP, rows * (height + line + _GAP)
+    above, beside = title.splitlines(), columns < len(pictures)
+    top = 0 if beside else len(above) * line
+    legend = _draw_column(above, entries, down, letters) if beside else _draw_legend(entries, across, letters)
+    size = (across + legend.width, max(down, legend.height)) if beside else (across, top + down + legend.height)
+    canvas = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(canvas)
-    draw.text((_GAP, _GAP // 2), shorten(title, font, total - 2 * _GAP), fill="black", font=font)
+    for i, text in enumerate([] if beside else above):
+        draw.text((_GAP, _GAP // 2 + i * line), shorten(text, font, across - 2 * _GAP), fill="black", font=font)
     for i, (name, picture) in enumerate(zip(titles, pictures, strict=True)):
-        left = _GAP + i * (width + _GAP)
-        draw.text((left, top - line + _GAP // 2), name, fill="black", font=font)
-        canvas.paste(picture, (left, top))
-    canvas.paste(legend, (0, top + pictures[0].height))
+        left, upper = _GAP + i % columns * (width + _GAP), top + i // columns * (height + line + _GAP)
+        draw.text((left, upper), shorten(name, font, width), fill="black", font=font)
+        canvas.paste(picture, (left, upper + line))
+    canvas.paste(legend, (across, 0) if beside else (0, top + down))
     return np.asarray(canvas)
+
+
+def _draw_column(
+    title: Sequence[str], entries: Sequence[tuple[str, tuple[int, ...]]], height: int, letters: int
+) -> Image.Image:
+    """A title in short lines and, below it, names beside their colours, in one column or in as many as are needed."""
+    font, line = ImageFont.load_default(letters), letters + _GAP
+    above = [part for text in title for part in wrap(text, font, _COLUMN * letters)]
+    rows = max((height - _GAP) // line - len(above), 1)
+    columns = max(-(-len(entries) // rows), 1)
+    canvas = Image.new("RGB", (columns * (_COLUMN * letters + _GAP), max(height, (len(above) + 1) * line)), "white")
+    draw = ImageDraw.Draw(canvas)
+    for i, text in enumerate(above):
+        draw.text((_GAP, i * line), text, "black", font)
+    for number, (name, shade) in enumerate(entries):
+        left = _GAP + number // rows * (_COLUMN * letters + _GAP)
+        upper = (len(above) + number % rows) * line + _GAP
+        draw.rectangle((left, upper, left + letters, upper + letters), fill=shade, outline="grey")
+        text = shorten(name, font, (_COLUMN - 2) * letters)
+        draw.text((left + letters + _GAP, upper + letters // 2), text, "black", font, "lm")
+    return canvas
 
 
 def draw_overlay(
@@ -221,10 +254,14 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
 
 
-def _shrink(picture: Array) -> Image.Image:
-    shrunk = Image.fromarray(picture)
-    shrunk.thumbnail((MAX_SIDE, MAX_SIDE))
-    return shrunk
+def _fit(picture: Array) -> Image.Image:
+    """A picture in the size of a panel's."""
+    fitted = Image.fromarray(picture)
+    if max(fitted.size) < MIN_SIDE:
+        scale = MIN_SIDE / max(fitted.size)
+        return fitted.resize((max(round(fitted.width * scale), 1), max(round(fitted.height * scale), 1)))
+    fitted.thumbnail((MAX_SIDE, MAX_SIDE))
+    return fitted
 
 
 def _draw_legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int, font_size: int) -> Image.Image:
@@ -246,6 +283,18 @@ def _draw_legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int, fon
         draw.rectangle((left, top, left + font_size, top + font_size), fill=shade, outline="grey")
         draw.text((left + swatch, top + font_size // 2), name, fill="black", font=font, anchor="lm")
     return legend
+
+
+def wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    """Break a text between words, into lines that fit; a word that does not is cut off."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width or not lines[-1]:
+            lines[-1] = shorten(longer, font, width)
+        else:
+            lines.append(shorten(word, font, width))
+    return lines
 
 
 def shorten(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> str:

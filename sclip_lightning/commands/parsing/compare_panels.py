@@ -4,16 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import yaml
-from PIL import Image
 
-from sclip_lightning.commands.parsing.benchmarks import SegmentationData
-from sclip_lightning.commands.parsing.imports import GuardedParser, allow_imports
+from sclip_lightning.commands.parsing.run_images import KEEP_LABELS, data_of, labels_file
 from sclip_lightning.data.reading.masks import read_image, read_mask
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.files import replacing
 from sclip_lightning.pictures.drawing import draw_panel
-from sclip_lightning.records.artefacts import CONFIG, LABELS, image_file
+from sclip_lightning.pictures.png import write_png
+from sclip_lightning.records.artefacts import image_file
 
 __all__ = ["write_panels"]
 
@@ -34,43 +31,25 @@ def write_panels(folders: tuple[Path, Path], ids: list[str], target: Path, allow
         ConfigError: Label maps or the configuration with the data set's place are missing, or it names a class that it
             may not.
     """
-    files = {(folder, id_): folder / LABELS / image_file(id_, ".png") for folder in folders for id_ in ids}
+    files = {(folder, id_): labels_file(folder, id_) for folder in folders for id_ in ids}
     missing = [path for path in files.values() if not path.is_file()]
     if missing:
         msg = (
             f"--panels needs the label maps of both runs, but {missing[0]} is not there ({len(missing)} of "
-            f"{len(files)} are missing). Give the sclip test command of the run again with --predictions.labels true: "
-            "it segments the images without a map and leaves the scores as they are."
+            f"{len(files)} are missing). {KEEP_LABELS}"
         )
         raise ConfigError(msg)
-    data = _data(folders[0], allowed)
+    data = data_of(folders[0], "--panels needs the images", allowed)
     benchmark, dataset = data.benchmark, data.dataset
     places = {sample.id: index for index, sample in enumerate(dataset.files)}
     for id_ in ids:
         image, truth = read_image(dataset.files[places[id_]].image), dataset.target(places[id_])
         panels = [
-            draw_panel(image, truth, read_mask(files[folder, id_]), benchmark.palette, benchmark.classes)
+            draw_panel(image, truth, read_mask(files[folder, id_]), benchmark.palette, benchmark.classes, columns=4)
             for folder in folders
         ]
-        with replacing(target / image_file(id_, ".png")) as path:
-            Image.fromarray(_stack(panels)).save(path)
+        write_png(target / image_file(id_, ".png"), _stack(panels))
     return len(ids)
-
-
-def _data(folder: Path, allowed: str | None) -> SegmentationData:
-    """The data that a run's configuration describes, set up."""
-    path = folder / CONFIG
-    if not path.is_file():
-        msg = f"--panels needs the images, and {path}, which says where they are, is not there. Compare without panels."
-        raise ConfigError(msg)
-    section = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
-    allow_imports([f"--allow_modules={allowed}"] if allowed else [])
-    parser = GuardedParser(exit_on_error=False)
-    parser.add_subclass_arguments(SegmentationData, "data")
-    data: SegmentationData = parser.instantiate_classes(parser.parse_object({"data": section})).data
-    data.on_error = "skip"  # the images at hand have been read before
-    data.setup()
-    return data
 
 
 def _stack(panels: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:

@@ -3,18 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from PIL import Image
 
 from sclip_lightning.data.reading.dataset import Sample
 from sclip_lightning.engine.callbacks.image_files import ImageFiles
 from sclip_lightning.engine.context import run_context
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.files import replacing
 from sclip_lightning.pictures.drawing import draw_panel
+from sclip_lightning.pictures.png import write_png
 from sclip_lightning.records.artefacts import PANELS, image_file
+from sclip_lightning.reports.tensorboard import IMAGES, add_png
 
 __all__ = ["SamplePanels"]
 
@@ -22,7 +21,8 @@ __all__ = ["SamplePanels"]
 class SamplePanels(ImageFiles):
     """Draws image, ground truth, prediction and errors side by side, for the same images in every run.
 
-    Panels are written to ``panels/<id>.png`` in the run's folder and shown in TensorBoard under ``samples/<id>``.
+    Panels are written to ``panels/<id>.png`` in the run's folder and shown in TensorBoard under
+    ``images/samples/<id>``.
 
     Args:
         ids: Ids of the images to draw; null takes ``count`` images spread evenly over the data set.
@@ -76,8 +76,7 @@ class SamplePanels(ImageFiles):
                     benchmark.palette,
                     benchmark.classes,
                 )
-                with replacing(self._file(sample["id"])) as path:
-                    Image.fromarray(panel).save(path)
+                write_png(self._file(sample["id"]), panel)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the panels of all ranks, on the first, unless an earlier session has."""
@@ -87,8 +86,7 @@ class SamplePanels(ImageFiles):
         if context.is_first and isinstance(trainer.logger, TensorBoardLogger):
             for id_ in self._chosen:
                 if self._file(id_).is_file():
-                    panel = np.asarray(Image.open(self._file(id_)))
-                    trainer.logger.experiment.add_image(f"samples/{id_}", panel, dataformats="HWC")
+                    add_png(trainer.logger.experiment, f"{IMAGES}/samples/{id_}", self._file(id_).read_bytes())
 
     def wanted(self, id_: str) -> list[Path]:
         """The panel, if the image was chosen."""

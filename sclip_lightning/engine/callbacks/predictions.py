@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from PIL import Image
 
 from sclip_lightning.data.reading.benchmark import Benchmark
 from sclip_lightning.data.reading.dataset import Sample
@@ -20,6 +19,7 @@ from sclip_lightning.engine.context import run_context
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import replacing
 from sclip_lightning.pictures.drawing import draw_overlay, label_image
+from sclip_lightning.pictures.png import png_bytes
 from sclip_lightning.records.artefacts import LABELS, OVERLAYS, PROBABILITIES, image_file
 
 __all__ = ["PredictionWriter"]
@@ -116,7 +116,7 @@ class PredictionWriter(ImageFiles):
                     label_image(labels, benchmark.palette).save(temporary)
                 elif path.parent.name == OVERLAYS:
                     overlay = draw_overlay(rgb, labels, benchmark.palette, benchmark.classes)
-                    Image.fromarray(overlay).save(temporary)
+                    temporary.write_bytes(png_bytes(overlay))
                 elif probabilities is not None:
                     np.save(temporary, probabilities)
 

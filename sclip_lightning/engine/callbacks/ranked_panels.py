@@ -6,16 +6,16 @@ import numpy as np
 import numpy.typing as npt
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from PIL import Image
 
 from sclip_lightning.data.reading.dataset import Sample
 from sclip_lightning.engine.callbacks.kept_labels import KeptLabels, delete_handed, handed_file, read_handed
 from sclip_lightning.engine.context import RunContext, run_context
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.files import replacing
 from sclip_lightning.pictures.drawing import Array, draw_panel
+from sclip_lightning.pictures.png import write_png
 from sclip_lightning.records.artefacts import RANKED_PANELS, image_file
 from sclip_lightning.records.confusions import image_miou, rank
+from sclip_lightning.reports.tensorboard import IMAGES, add_png
 
 __all__ = ["RankedPanels"]
 
@@ -26,8 +26,8 @@ class RankedPanels(Callback):
     Only then is it known which these are. While images are being scored, each process keeps the labels of those that
     may be among them, and all but the first leave theirs in a file for the first, which draws. Images of earlier
     sessions are segmented once more and not counted again. Panels are written to ``ranked_panels/`` in the run's folder
-    and shown in TensorBoard under ``worst/1``, ... and ``median/1``, ..., tags that are the same in every run although
-    the images differ.
+    and shown in TensorBoard under ``images/worst/1``, ... and ``images/median/1``, ..., tags that are the same in every
+    run although the images differ.
 
     Args:
         worst: Number of images with the lowest mIoU; 0 draws none.
@@ -98,16 +98,15 @@ class RankedPanels(Callback):
                 sample = context.dataset[index]
                 place = f"{kind} {number}" if kind == "worst" else kind
                 title = (
-                    f"{sample['id']}: mIoU of this image {100 * scores[index]:.2f} %, {place} of {len(scores)} images"
+                    f"{sample['id']}\nmIoU of this image {100 * scores[index]:.2f} %, {place} of {len(scores)} images"
                 )
                 labels = handed.get(index, self._kept.of(index))
                 if labels is None:
                     labels = context.segment(sample).cpu().numpy()
                 panel = _draw(context, sample, labels, title)
-                with replacing(folder / image_file(f"{kind}-{number}_{sample['id']}", ".png")) as path:
-                    Image.fromarray(panel).save(path)
+                content = write_png(folder / image_file(f"{kind}-{number}_{sample['id']}", ".png"), panel)
                 if isinstance(trainer.logger, TensorBoardLogger):
-                    trainer.logger.experiment.add_image(f"{kind}/{number}", panel, dataformats="HWC")
+                    add_png(trainer.logger.experiment, f"{IMAGES}/{kind}/{number}", content)
 
 
 def _draw(context: RunContext, sample: Sample, labels: npt.NDArray[np.int64], title: str) -> Array:

@@ -43,9 +43,8 @@ def test_malformed_exif(tmp_path):
     exif = b"Exif\0\0" + struct.pack("<2sHIH", b"II", 42, 8, 2) + entries + bytes(4)
     Image.fromarray(RGB).save(path, exif=exif)
     assert read_image(path).shape == (6, 8, 3)
-    refuses(
-        to_rgb, path, r"odd.jpg cannot be read as an image: (argument out of range|'L' format requires 0 <= number)"
-    )
+    reason = r"(argument out of range|'L' format requires 0 <= number)"  # the words of Python 3.10 and of later ones
+    refuses(to_rgb, path, rf"odd.jpg cannot be read as an image: {reason}")
 
 
 ERRORS = [KeyError("tag"), struct.error("short"), MemoryError(), EOFError(), IndexError("a\nb")]
