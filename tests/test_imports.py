@@ -88,7 +88,8 @@ def test_the_probe_sees_what_is_loaded():
 def test_segmenting_loads_no_lightning(tiny_clip):
     """What is imported only when it is used."""
     code = (
-        "import sys, numpy as np\n"
+        "import sys, sclip_lightning, numpy as np\n"
+        "assert 'torch' not in sys.modules\n"
         "from sclip_lightning import Segmentor\n"
         "from sclip_lightning.decoding import LastBlock\n"
         "from sclip_lightning.refine import LPOSS, PAMR, DenseCRF\n"

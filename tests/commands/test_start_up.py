@@ -24,11 +24,6 @@ def printed(code, **options):
     [
         ("import sclip_lightning.cli", ""),
         ("import sclip_lightning.data, sclip_lightning.commands.parsing.benchmarks", ""),
-        (
-            "from sclip_lightning import Segmentor; from sclip_lightning.commands.predict import find_vocabulary; "
-            "find_vocabulary('voc20.txt', True)",
-            "open_clip torch",
-        ),
         ("import sclip_lightning.commands.check_data", ""),
         ("import sclip_lightning.commands.report, sclip_lightning.commands.compare", ""),
     ],
