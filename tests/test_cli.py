@@ -31,6 +31,11 @@ CONFIGS = [config for config in CONFIGS if config not in BESIDE]
 METHODS = [f"{name}.yaml" for name in method_names()]
 
 
+#: As they are by default.
+PANELS = ["--panels.count=8", "--ranked_panels.worst=3", "--ranked_panels.median=1"]
+NO_PANELS = ["--panels.count=0", "--ranked_panels.worst=0", "--ranked_panels.median=0"]
+
+
 @pytest.fixture
 def data_root(tmp_path, monkeypatch):
     """A folder with a VOC and a COCO-Stuff of a few images; commands run in a folder of their own."""
@@ -43,8 +48,9 @@ def data_root(tmp_path, monkeypatch):
 
 @pytest.fixture
 def options(data_root, tiny_clip):
-    """What makes a test run small: tiny weights, small images, one process."""
+    """What makes a test run small: tiny weights, small images, one process, no pictures of them."""
     return [
+        *NO_PANELS,
         f"--data.root={data_root}",
         "--data.short_side=64",
         "--data.num_workers=0",
@@ -106,7 +112,7 @@ def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_p
 
 @pytest.mark.parametrize("benchmark", ["VOC21", "VOC20", "COCOStuff", "ADE20K", "Cityscapes"])
 def test_run_leaves_its_records(benchmark, options, all_data, capsys):
-    run("test", "--config", "baseline.yaml", "--data", benchmark, *options, f"--data.root={all_data}")
+    run("test", "--config", "baseline.yaml", "--data", benchmark, *options, f"--data.root={all_data}", *PANELS)
     table = capsys.readouterr().out
     results = load(f"{benchmark}/baseline")
     assert results["protocol"]["images"] == "3 of 3"
@@ -261,7 +267,7 @@ def test_panels_of_chosen_images(options, capsys):
 @pytest.mark.slow
 def test_more_processes_change_no_digit(options, tmp_path):
     """One, two (uneven shards) and four (more than images), the last two as processes with gloo."""
-    command = ["test", "--config", "baseline.yaml", "--data", "VOC21", *options]
+    command = ["test", "--config", "baseline.yaml", "--data", "VOC21", *options, *PANELS]
     run(*command, "--trainer.devices=1", "--name=1")
     two = [sys.executable, "-m", "sclip_lightning", *command, "--trainer.devices=2", "--name=2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

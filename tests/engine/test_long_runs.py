@@ -47,6 +47,8 @@ def options(tmp_path, tiny_clip, monkeypatch):
         "--model.crop=48",
         "--model.stride=32",
         "--panels.count=0",
+        "--ranked_panels.worst=0",
+        "--ranked_panels.median=0",
         "--trainer.accelerator=cpu",
         "--trainer.enable_progress_bar=false",
     ]
