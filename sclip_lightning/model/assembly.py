@@ -9,7 +9,7 @@ from sclip_lightning.model.head import Head
 from sclip_lightning.model.recall import Recall
 from sclip_lightning.model.settings import Settings
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
-from sclip_lightning.towers import Clip, ClipTower
+from sclip_lightning.towers import Clip, ClipTower, FeatureTower
 from sclip_lightning.windows import MapStep, Part, SheetStep, Texts
 
 __all__ = ["build_segmentor", "load_networks"]
@@ -64,6 +64,9 @@ def build_segmentor(
             )
             raise ConfigError(msg)
     protocol = settings.protocol
+    for network in networks.values():
+        if isinstance(network, FeatureTower):
+            network.check_window(protocol.crop, protocol.padding)
     return SlidingWindowSegmentor(
         networks,
         texts,
