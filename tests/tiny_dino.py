@@ -2,6 +2,7 @@
 
 import math
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,6 +36,13 @@ def vit_micro_patch14_reg2_dinov2(pretrained: bool = False, **options: Any) -> V
 #: Their names, for ``--model.decoder.network`` and the like.
 MICRO = vit_micro_patch8_64_dino.__name__
 MICRO_WITH_REGISTERS = vit_micro_patch14_reg2_dinov2.__name__
+
+
+def write_micro(path: Path, seed: int = 0) -> str:
+    """Write weights of ``MICRO``; returns the path, which ``weights`` takes."""
+    torch.manual_seed(seed)
+    torch.save(vit_micro_patch8_64_dino(num_classes=0).state_dict(), path)
+    return str(path)
 
 
 def dino_from_state(state: dict[str, Tensor], heads: int) -> FeatureTower:

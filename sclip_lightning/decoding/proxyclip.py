@@ -5,8 +5,9 @@ what is computed follows the released code (mc-lan/ProxyCLIP at e7b767f). Other 
 and in a window without any contrast each patch keeps to itself, where that code gives NaN.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +57,11 @@ class ProxyCLIP(WindowDecoder):
     def reads_texts(self) -> bool:
         """It does not."""
         return False
+
+    def cell_size(self, networks: Mapping[str, Any]) -> tuple[int, int]:
+        """Patches of the second network."""
+        second: FeatureTower = networks[self.dino]
+        return second.patch_size
 
     def decode_windows(self, pixels: Tensor, scene: Scene, keep_values: bool) -> Tokens:
         """Decode some windows; see :meth:`WindowDecoder.decode_windows`."""

@@ -53,7 +53,8 @@ def build_segmentor(
     early = [step for step in settings.refiners if isinstance(step, SheetStep) and step.works_on == "tokens"]
     late = [step for step in settings.refiners if isinstance(step, SheetStep) and step.works_on == "sheet"]
     ordered = (settings.prior, *early, settings.upsampler, *late)
-    sheet_steps = [step.fitted(tower.depth, tower.patch_size) for step in ordered if step is not None]
+    cell_size = decoder.cell_size(networks)
+    sheet_steps = [step.fitted(tower.depth, cell_size) for step in ordered if step is not None]
     for step in sheet_steps:
         missing = [extra for extra in step.needs if extra not in decoder.gives]
         if missing:

@@ -18,7 +18,7 @@ from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
 from sclip_lightning.refine import LPOSS
 from sclip_lightning.towers import load_features
-from sclip_lightning.upsampling import LoftUp
+from sclip_lightning.upsampling import LoftUp, ResizedFeatures
 from sclip_lightning.vocabulary import Vocabulary
 from sclip_lightning.windows import MergedLogits, Texts, WindowGrid, window_grid
 from sclip_lightning.windows.grid import cut_windows
@@ -311,6 +311,13 @@ def test_a_result_says_which_second_network_was_used(example):
 def test_windows_of_no_whole_patches_are_refused_before_any_image(example):
     with pytest.raises(ConfigError, match=r"Windows of 100 x 100 .* --model.crop to a multiple of 8, such as 96"):
         built(example, crop=100, stride=50)
+
+
+def test_steps_on_cells_know_that_these_are_the_second_networks(example):
+    model = built(example, crop=64, stride=32, upsampler=ResizedFeatures())
+    assert model.sheet_steps == (ResizedFeatures(8),)
+    with pytest.raises(ConfigError, match="cannot give 16 positions per patch of 8 pixels"):
+        built(example, crop=64, stride=32, upsampler=ResizedFeatures(16))
 
 
 def test_random_weights_next_to_trained_ones_are_refused():
