@@ -157,20 +157,25 @@ def load_features(architecture: str, weights: str | None = PUBLISHED) -> Feature
             f"such as {' or '.join(near)}."
         )
         raise CheckpointError(msg)
+    path = None if weights is None else _find(architecture, weights)  # before the network is made, which takes seconds
     network = timm.create_model(architecture, pretrained=False, num_classes=0, dynamic_img_size=True)
-    description = "untrained (random)"
-    if weights is not None:
-        path = _download(architecture) if weights == PUBLISHED else Path(weights).expanduser()
-        if not path.is_file():
-            msg = (
-                f"The weights {weights!r} of {architecture} are no file. Give the path of a checkpoint, "
-                f"{PUBLISHED} for those on the Hugging Face Hub, or null for random weights."
-            )
-            raise CheckpointError(msg)
-        fit(network, read_state_dict(path), path, "network")
-        description = PUBLISHED if weights == PUBLISHED else path.name
-        check_finite(network, description)
+    if path is None:
+        return FeatureTower(network, architecture, "untrained (random)")
+    fit(network, read_state_dict(path), path, "network")
+    description = PUBLISHED if weights == PUBLISHED else path.name
+    check_finite(network, description)
     return FeatureTower(network, architecture, description)
+
+
+def _find(architecture: str, weights: str) -> Path:
+    path = _download(architecture) if weights == PUBLISHED else Path(weights).expanduser()
+    if not path.is_file():
+        msg = (
+            f"The weights {weights!r} of {architecture} are no file. Give the path of a checkpoint, {PUBLISHED} for "
+            "those on the Hugging Face Hub, or null for random weights."
+        )
+        raise CheckpointError(msg)
+    return path
 
 
 def _download(architecture: str) -> Path:
