@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sclip_lightning.ranges import above, between
 from sclip_lightning.towers import ClipTower, FeatureTower, load_features
-from sclip_lightning.windows import Scene, Tokens, WindowDecoder
+from sclip_lightning.windows import Scene, Tokens, WindowDecoder, WindowGrid
 from sclip_lightning.windows.merge import ACCELERATOR_BLOCK, CPU_BLOCK
 
 __all__ = ["ProxyCLIP", "proxy_mix"]
@@ -76,7 +76,13 @@ class ProxyCLIP(WindowDecoder):
         mixed = proxy_mix(features.flatten(1, 2), values, self.beta, self.gamma)
         by_head = mixed.unflatten(2, (v.shape[1], -1)).transpose(1, 2)
         tokens = tower.to_text_space(tower.output(by_head, tower.depth))
-        return Tokens(tokens.unflatten(1, grid), scene.windows.grid)
+        return Tokens(tokens.unflatten(1, grid), _merged_at(scene))
+
+
+def _merged_at(scene: Scene) -> WindowGrid:
+    """Where the windows lie; of an image taken whole, logits go from its cells to the output's size at once."""
+    grid, size = scene.windows.grid, scene.output_size
+    return WindowGrid(size, size, (0,), (0,), whole=True) if grid.whole else grid
 
 
 def proxy_mix(features: Tensor, values: Tensor, beta: float, gamma: float) -> Tensor:

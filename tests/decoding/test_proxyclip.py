@@ -20,7 +20,7 @@ from sclip_lightning.refine import LPOSS
 from sclip_lightning.towers import load_features
 from sclip_lightning.upsampling import LoftUp, ResizedFeatures
 from sclip_lightning.vocabulary import Vocabulary
-from sclip_lightning.windows import MergedLogits, Texts, WindowGrid, window_grid
+from sclip_lightning.windows import Texts, window_grid
 from sclip_lightning.windows.grid import cut_windows
 from tests.builders import build_head, build_segmentor, patch_maps, scene_of
 from tests.golden import Recording
@@ -175,12 +175,8 @@ def test_logits_of_one_window(side):
 
 @GOLDEN.each("whole{side}/logits")
 def test_logits_of_an_image_taken_whole(side):
-    """The released code resizes them from the cells to the image's own size at once."""
-    model = segmentor(crop=0).segmentor
-    logits = model.sheet(model.scene(window(f"one{side}")[0])).logits
-    cells = WindowGrid(logits.shape[1:3], logits.shape[1:3], (0,), (0,))
-    merged = MergedLogits(logits, cells, tuple(meta()[f"whole{side}_ori_shape"])).full()
-    assert_logits(merged[:, 5::8, 3::8], f"whole{side}/logits")
+    found = segmentor(crop=0).logits(window(f"one{side}"), tuple(meta()[f"whole{side}_ori_shape"]))[0]
+    assert_logits(found[:, 5::8, 3::8], f"whole{side}/logits")
 
 
 @GOLDEN.each("slide{crop}/logits")
@@ -289,6 +285,19 @@ def test_what_the_decoder_computes_written_out(example, micro):
     expected = (F.normalize(tokens, dim=-1) @ example.queries.T).T.reshape(1, -1, 6, 8)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     assert 48 < (shares > 0).sum() < 48 * 48  # some take part, some do not
+
+
+def test_images_taken_whole_are_resized_once_and_small_ones_twice(example, micro):
+    """From cells to the output's size, where a window's logits go to its own size first."""
+    texts = {"queries": example.queries, "classes": example.classes, "networks": {"dino": micro}}
+    pixels, size = example.image[..., :64, :96], (50, 81)
+    models = [build_segmentor(example.model, **texts, decoder=ProxyCLIP(), crop=crop, stride=48) for crop in (0, 96)]
+    cells = patch_maps(models[1], pixels)
+    once, twice = (model.logits(pixels, size) for model in models)
+    torch.testing.assert_close(once, F.interpolate(cells, size, mode="bilinear"), atol=1e-5, rtol=0)
+    image = F.interpolate(cells, (64, 96), mode="bilinear")
+    torch.testing.assert_close(twice, F.interpolate(image, size, mode="bilinear"), atol=1e-5, rtol=0)
+    assert (once - twice).abs().max() > 1e-3
 
 
 def options(**changes):
