@@ -37,8 +37,8 @@ class FeatureTower(nn.Module):
 
     Args:
         network: timm's ``VisionTransformer`` or ``Eva`` without a head, for images of any size. Where its position
-            embedding has a place for the class token it is resized by DINO's rule, which is not timm's; DINOv2 with
-            registers and DINOv3 have rules of their own, which timm follows.
+            embedding has a place for the class token it is resized by DINO's rule, which is not timm's. For the others,
+            DINOv2 with registers and DINOv3, timm's is taken; it is said to be theirs, which was not checked.
         architecture: timm's name for it.
         weights: What was loaded, in words for a report.
     """
