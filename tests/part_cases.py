@@ -1,7 +1,7 @@
 """Every part that a room exports, put where a segmentor has a place for it: the cases of ``tests/test_parts.py``.
 
-Parts are made without arguments, their networks with random weights; numbers left open are filled with what is
-published. Attentions that are rows of a table run through the decoder that takes them.
+Parts are made without arguments, their networks with random weights and, where one may be chosen, small; numbers left
+open are filled with what is published. Attentions that are rows of a table run through the decoder that takes them.
 """
 
 import inspect
@@ -24,6 +24,7 @@ from sclip_lightning.vocabulary import Vocabulary
 from sclip_lightning.windows import Decoder, MapStep, Scene, Sheet, SheetStep, Texts, WindowGrid, Windows
 from sclip_lightning.windows import compare_with_texts as cosines_of
 from tests.tiny_clip import example
+from tests.tiny_dino import MICRO
 
 ROOMS = {name: import_module(f"sclip_lightning.{name}") for name in ("decoding", "upsampling", "refine")}
 #: Whatever the rooms export, by name, and the room of each.
@@ -57,7 +58,8 @@ def made(name: str) -> Any:
         part = EXPORTS[name]()
     except TypeError as error:
         pytest.fail(f"{name} cannot be made without arguments ({error}). Give each of its fields a default.")
-    return replace(part, weights=None) if hasattr(part, "weights") else part
+    small = {"weights": None, "network": MICRO}
+    return replace(part, **{name: value for name, value in small.items() if hasattr(part, name)})
 
 
 def held(part: Any) -> Decoder:

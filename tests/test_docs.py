@@ -19,6 +19,7 @@ from sclip_lightning.commands.parsing.configs import find_config
 from sclip_lightning.model.facts import method_names
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from tests.fake_data import write_all, write_own
+from tests.tiny_dino import MICRO, write_micro
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -110,6 +111,9 @@ def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch
     if name == "test" and "scclip.yaml" in arguments:  # its numbers are those of 12 and 24 blocks
         numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
         added += [f"--model.decoder.{field}={value}" for field, value in numbers.items()]
+    if name == "test" and "proxyclip" in command:
+        own = {"network": MICRO, "weights": write_micro(tmp_path / "micro.pth")}
+        added += [f"--model.decoder.{field}={value}" for field, value in own.items()]
     if "ImageFolder" in arguments:
         write_own(Path(), 1)
     else:

@@ -10,13 +10,14 @@ import torch
 
 from sclip_lightning import Segmentor
 from sclip_lightning.cli import main
-from sclip_lightning.decoding import SCCLIP, ClassTokenShare, LastBlock, PresencePrior, ProcrustesAttention
+from sclip_lightning.decoding import SCCLIP, ClassTokenShare, LastBlock, PresencePrior, ProcrustesAttention, ProxyCLIP
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.refine import LPOSS
 from sclip_lightning.upsampling import LoftUp, ResizedFeatures
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from tests.fake_data import write_voc
 from tests.test_docs import QUIET
+from tests.tiny_dino import MICRO, write_micro
 
 SECTION = (
     (Path(__file__).parent.parent / "docs/guide.md").read_text().split("### Which go together")[1].split("\n## ")[0]
@@ -45,13 +46,18 @@ def loftup_weights(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def dino_weights(tmp_path_factory):
+    return write_micro(tmp_path_factory.mktemp("dino") / "micro.pth")
+
+
+@pytest.fixture(scope="module")
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     write_voc(root, 1)
     return root
 
 
-def options_of(first, second, weights):
+def options_of(first, second, weights, dino_weights):
     """Options with the first part, and with the second as well unless that is None."""
     prior = {"ClassTokenShare": ClassTokenShare(), "PresencePrior": PresencePrior()}.get(second)
     refiners = [LPOSS(k=8)] if second == "LPOSS" else None
@@ -63,6 +69,8 @@ def options_of(first, second, weights):
     if first == "SCCLIP":
         # The tower has ten blocks, and numbers are published for 12 and 24.
         decoder = SCCLIP(similarity_block=6, post_block=3, second_pass=(3, 8), class_share=0.3, **own)
+    elif first == "ProxyCLIP":
+        decoder = ProxyCLIP(MICRO, dino_weights, **own)
     elif first == "ProcrustesAttention":
         decoder = LastBlock(ProcrustesAttention(), **own)
     else:
@@ -77,22 +85,24 @@ def probabilities(tiny_clip, options):
 
 
 @pytest.mark.parametrize(("first", "second", "says"), PAIRS)
-def test_pairs_go_together_as_the_table_says(first, second, says, tiny_clip, loftup_weights):
+def test_pairs_go_together_as_the_table_says(first, second, says, tiny_clip, loftup_weights, dino_weights):
+    weights = loftup_weights, dino_weights
     if says == "refused":
         # An option that a part does not have is a TypeError in Python, as for any other function.
-        with pytest.raises(TypeError if first == "SCCLIP" and second in ("RCS", "SFR") else ConfigError):
-            probabilities(tiny_clip, options_of(first, second, loftup_weights))
+        with pytest.raises(TypeError if first in ("SCCLIP", "ProxyCLIP") and second in ("RCS", "SFR") else ConfigError):
+            probabilities(tiny_clip, options_of(first, second, *weights))
         return
     assert says == "yes"
-    together = probabilities(tiny_clip, options_of(first, second, loftup_weights))
-    alone = probabilities(tiny_clip, options_of(first, None, loftup_weights))
+    together = probabilities(tiny_clip, options_of(first, second, *weights))
+    alone = probabilities(tiny_clip, options_of(first, None, *weights))
     assert np.isfinite(together).all()
     assert not np.array_equal(together, alone)
 
 
 def test_the_table_has_every_pair():
     attentions = {"vanilla", "sclip", "clearclip", "naclip", "segearth", "maskclip"}
-    assert {first for first, _, _ in PAIRS} == attentions | {"ProcrustesAttention", "SCCLIP", "LoftUp in direct mode"}
+    decoders = {"ProcrustesAttention", "SCCLIP", "ProxyCLIP"}
+    assert {first for first, _, _ in PAIRS} == attentions | decoders | {"LoftUp in direct mode"}
     parts = {"RCS", "SFR", "ClassTokenShare", "PresencePrior", "LPOSS", "LoftUp", "direct", "ResizedFeatures"}
     assert set(COLUMNS) == parts
     assert len(REFUSALS) >= 18
@@ -100,7 +110,7 @@ def test_the_table_has_every_pair():
 
 @pytest.mark.parametrize(("given", "because", "message"), REFUSALS)
 def test_refusals_say_what_the_table_says(
-    given, because, message, data, tiny_clip, loftup_weights, tmp_path, monkeypatch, capsys
+    given, because, message, data, tiny_clip, loftup_weights, dino_weights, tmp_path, monkeypatch, capsys
 ):
     assert because
     monkeypatch.chdir(tmp_path)
@@ -110,6 +120,9 @@ def test_refusals_say_what_the_table_says(
     if "SCCLIP" in given and "prior" in given:
         numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
         small += [f"--model.decoder.{name}={value}" for name, value in numbers.items()]
+    if "ProxyCLIP" in given:
+        small.append(f"--model.decoder.network={MICRO}")
+        small += [] if "weights" in given else [f"--model.decoder.weights={dino_weights}"]
     with pytest.raises(SystemExit) as ending:
         main(["test", *shlex.split(given), *small, "--data=VOC21", f"--data.root={data}"])
     assert ending.value.code != 0

@@ -186,9 +186,14 @@ class Workbench:
         return self._first.changed(**{f.name: getattr(options, f.name) for f in fields(options) if f.name not in fixed})
 
     def _runnable(self, methods: Mapping[str, SegmentorOptions]) -> dict[str, SegmentorOptions]:
-        """The methods whose parts fit the weights, and have numbers for classes of the user's own."""
-        found = {}
+        """The methods whose parts fit the weights, and have numbers for classes of the user's own.
+
+        Those that need networks which the page was not started with are not among them: looking would fetch these.
+        """
+        found, loaded = {}, self._first.options.parts
         for number, (name, options) in enumerate(methods.items()):
+            if any(part.networks and part not in loaded for part in options.parts):
+                continue
             try:
                 made = self.choices.options(name, self.choices.parts_on(name))
                 self._changed(made).sliding_window(Vocabulary.parse(PROBE))

@@ -10,6 +10,7 @@ from sclip_lightning.decoding.feedback import SemanticFeedback
 from sclip_lightning.decoding.last_block import LastBlock
 from sclip_lightning.decoding.pearl import ProcrustesAttention
 from sclip_lightning.decoding.presence import PresencePrior
+from sclip_lightning.decoding.proxyclip import ProxyCLIP
 from sclip_lightning.decoding.residual import ResidualAttention
 from sclip_lightning.decoding.scclip import SCCLIP
 
@@ -21,6 +22,7 @@ __all__ = [
     "NeighbourAttention",
     "PresencePrior",
     "ProcrustesAttention",
+    "ProxyCLIP",
     "ResidualAttention",
     "SemanticFeedback",
 ]

@@ -9,7 +9,7 @@ from sclip_lightning.model.head import Head
 from sclip_lightning.model.recall import Recall
 from sclip_lightning.model.settings import Settings
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
-from sclip_lightning.towers import Clip, ClipTower
+from sclip_lightning.towers import Clip, ClipTower, FeatureTower
 from sclip_lightning.windows import MapStep, Part, SheetStep, Texts
 
 __all__ = ["build_segmentor", "load_networks"]
@@ -53,7 +53,8 @@ def build_segmentor(
     early = [step for step in settings.refiners if isinstance(step, SheetStep) and step.works_on == "tokens"]
     late = [step for step in settings.refiners if isinstance(step, SheetStep) and step.works_on == "sheet"]
     ordered = (settings.prior, *early, settings.upsampler, *late)
-    sheet_steps = [step.fitted(tower.depth, tower.patch_size) for step in ordered if step is not None]
+    cell_size = decoder.cell_size(networks)
+    sheet_steps = [step.fitted(tower.depth, cell_size) for step in ordered if step is not None]
     for step in sheet_steps:
         missing = [extra for extra in step.needs if extra not in decoder.gives]
         if missing:
@@ -64,6 +65,9 @@ def build_segmentor(
             )
             raise ConfigError(msg)
     protocol = settings.protocol
+    for network in networks.values():
+        if isinstance(network, FeatureTower):
+            network.check_window(protocol.crop, protocol.padding)
     return SlidingWindowSegmentor(
         networks,
         texts,

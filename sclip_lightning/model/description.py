@@ -4,6 +4,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
+from sclip_lightning.towers import FeatureTower
 from sclip_lightning.towers.checkpoints import fingerprint
 from sclip_lightning.windows import Part
 
@@ -17,6 +18,11 @@ def describe_segmentor(segmentor: SlidingWindowSegmentor) -> dict[str, Any]:
     hashes = {
         f"{name}_sha256": fingerprint(network)[:12] for name, network in segmentor.networks.items() if name != "clip"
     }
+    weights = {
+        f"{name}_weights": network.weights
+        for name, network in segmentor.networks.items()
+        if isinstance(network, FeatureTower)
+    }
     return {
         "names": len(segmentor.queries),
         "crop": segmentor.crop or "whole image",
@@ -26,6 +32,7 @@ def describe_segmentor(segmentor: SlidingWindowSegmentor) -> dict[str, Any]:
         **{name: _value(value) for name, value in _numbers(decoder).items()},
         **asdict(segmentor.head),
         "steps": "; ".join(map(describe_part, steps)) or "none",
+        **weights,
         **hashes,
     }
 

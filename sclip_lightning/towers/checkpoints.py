@@ -20,7 +20,7 @@ from sclip_lightning.errors import CheckpointError
 from sclip_lightning.files import DEMO, DEMO_NETWORKS
 from sclip_lightning.towers.archives import is_archive, note_if_unknown, read_archive
 
-__all__ = ["Clip", "fingerprint", "load_clip"]
+__all__ = ["Clip", "check_finite", "fingerprint", "fit", "load_clip", "read_state_dict"]
 
 #: Entries of OpenAI's archives that describe the model and are no parameters.
 _METADATA = {"input_resolution", "context_length", "vocab_size"}
@@ -86,12 +86,12 @@ def load_clip(architecture: str = "ViT-B-16-quickgelu", weights: str | None = "o
     model = _create(source, tag)
     description = tag or "untrained (random)"
     if file is not None:
-        _fit(model, read_state_dict(file), file)
+        fit(model, read_state_dict(file), file)
         description = file.name
     elif folder is not None and weights is not None:
         _load_from(folder, model)
         description = "from the model's folder"
-    _check_finite(model, description)
+    check_finite(model, description)
     model.eval().requires_grad_(False)
     tokenizer = open_clip.get_tokenizer(source)
     configuration = json.dumps(open_clip.get_model_config(source), sort_keys=True)
@@ -166,7 +166,7 @@ def _load_from(folder: Path, model: nn.Module) -> None:
         with _quiet():
             open_clip.load_checkpoint(model, str(path), weights_only=True)
     except Exception:  # of whatever kind: reading it once more finds out
-        _fit(model, read_state_dict(path), path)
+        fit(model, read_state_dict(path), path)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -192,13 +192,23 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        msg = f"The checkpoint {path} holds no state dict of tensors but {type(content).__name__}; CLIP needs one."
+        msg = f"The checkpoint {path} holds no state dict of tensors but {type(content).__name__}; save one by itself."
         raise CheckpointError(msg)
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
-def _fit(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Load ``state`` into ``model``, or say what does not fit."""
+def fit(model: nn.Module, state: dict[str, Tensor], path: Path, option: str = "--model.architecture") -> None:
+    """Load ``state`` into ``model``, or say what does not fit.
+
+    Args:
+        model: The network.
+        state: Parameters by name.
+        path: Where they come from.
+        option: What chooses the network.
+
+    Raises:
+        CheckpointError: Parameters are missing, unexpected or of another shape.
+    """
     if state.keys() >= _METADATA and not any(isinstance(module, QuickGELU) for module in model.modules()):
         msg = (
             f"The checkpoint {path} is an archive of OpenAI's, trained with QuickGELU, but the model uses another "
@@ -223,13 +233,14 @@ def _fit(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
         ]
         msg = (
             f"The checkpoint {path} does not fit the model; parameters: {'; '.join(problems)}. Set "
-            "--model.architecture to the model that these weights were saved from."
+            f"{option} to the model that these weights were saved from."
         )
         raise CheckpointError(msg)
     model.load_state_dict(state)
 
 
-def _check_finite(model: nn.Module, description: str) -> None:
+def check_finite(model: nn.Module, description: str) -> None:
+    """Raise CheckpointError where a parameter holds values that are not finite."""
     bad = [name for name, value in model.named_parameters() if not value.isfinite().all()]
     if bad:
         msg = (

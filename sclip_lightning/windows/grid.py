@@ -21,6 +21,7 @@ class WindowGrid:
         tops: First pixel row of each row of windows.
         lefts: First pixel column of each column of windows.
         margins: Pixels of zeros around every window, ((top, bottom), (left, right)).
+        whole: The image is one window because it is taken whole, not because it is small.
     """
 
     image_size: tuple[int, int]
@@ -28,6 +29,7 @@ class WindowGrid:
     tops: tuple[int, ...]
     lefts: tuple[int, ...]
     margins: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+    whole: bool = False
 
     @property
     def padded_size(self) -> tuple[int, int]:
@@ -70,7 +72,7 @@ def window_grid(height: int, width: int, crop: int, stride: int, multiple: int =
     """
     check_sliding_window(crop, stride)
     if crop == 0:
-        return WindowGrid((height, width), (height, width), (0,), (0,))
+        return WindowGrid((height, width), (height, width), (0,), (0,), whole=True)
 
     def starts(side: int) -> tuple[int, ...]:
         count = max(side - crop + stride - 1, 0) // stride + 1

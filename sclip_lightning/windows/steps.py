@@ -5,7 +5,7 @@ Every part is a frozen dataclass of numbers. It holds no tensors and no networks
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
@@ -67,7 +67,7 @@ class Part:
 
         Args:
             depth: Number of the tower's blocks.
-            patch_size: Height and width of a patch in pixels.
+            patch_size: Height and width of a patch in pixels; for a sheet step, of the decoder's cells.
 
         Raises:
             ConfigError: It does not fit the tower.
@@ -91,6 +91,15 @@ class Decoder(Part, ABC):
     def reads_texts(self) -> bool:
         """Whether its tokens depend on ``scene.texts``; where they do not they are kept for other texts."""
         return True
+
+    def cell_size(self, networks: Mapping[str, Any]) -> tuple[int, int]:
+        """Height and width in pixels of the cells that its tokens lie on; patches of CLIP's tower by default.
+
+        Args:
+            networks: All that are loaded, by name.
+        """
+        height, width = networks["clip"].patch_size
+        return height, width
 
     @abstractmethod
     def decode(self, scene: Scene, keep_values: bool = False) -> Tokens:

@@ -10,10 +10,12 @@ from sclip_lightning import Segmentor
 from sclip_lightning.app.choices import STARTED, Choices
 from sclip_lightning.app.viewer import SHOWN, heat_of, picture_of
 from sclip_lightning.app.workbench import Limits, Request, Workbench
-from sclip_lightning.decoding import SCCLIP, LastBlock, ResidualAttention, SemanticFeedback
+from sclip_lightning.decoding import SCCLIP, LastBlock, ProxyCLIP, ResidualAttention, SemanticFeedback, proxyclip
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.refine import PAMR, TLP, DenseCRF
+from sclip_lightning.towers import load_features
+from tests.tiny_dino import MICRO, write_micro
 
 WORDS = "cat, grass=lawn|meadow, sky"
 RCS, SFR = "Residual attention (RCS)", "Semantic feedback (SFR)"
@@ -100,6 +102,20 @@ def test_only_what_runs_is_offered(bench):
     assert bench.parts == [RCS, SFR, "PAMR", "DenseCRF"]
     assert bench.choices.parts_on(STARTED) == [RCS, "PAMR"]
     assert bench.choices.parts_on("ResCLIP") == [RCS, SFR]
+
+
+def test_a_method_with_a_network_of_its_own_is_offered_where_that_is_loaded(segmentor, methods, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(proxyclip, "load_features", lambda *names: asked.append(names) or load_features(*names))
+    proxy = ProxyCLIP(MICRO, write_micro(tmp_path / "micro.pth"))
+    choices = Choices({**methods, "ProxyCLIP": replace(methods["plain"], decoder=proxy)})
+    assert "ProxyCLIP" not in Workbench(segmentor, choices, Limits()).choices.methods
+    assert not asked
+    started = segmentor.changed(decoder=proxy, refiners=None)
+    assert len(asked) == 1
+    names = Workbench(started, Choices({STARTED: started.options, **choices.methods}), Limits()).choices.methods
+    assert {STARTED, "ProxyCLIP"} <= names.keys()
+    assert len(asked) == 1
 
 
 def test_parts_come_with_the_numbers_that_the_page_was_started_with(methods):

@@ -62,6 +62,24 @@ def test_a_protocol_may_have_prompts_of_its_own():
     assert with_class_file(VOC20, None).class_file == "voc20.txt"
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "queries", "other"),
+    [
+        (VOC20, "voc20_proxyclip.txt", 20, {14: ("person",), 19: ("tvmonitor",)}),
+        (VOC21, "voc21_proxyclip.txt", 46, {15: ("person",), 20: ("tvmonitor",)}),
+        (COCOObject, "coco_object_proxyclip.txt", 97, {1: ("person",)}),
+    ],
+)
+def test_proxyclips_prompts_differ_in_a_few_classes(module, name, queries, other):
+    found, own = with_class_file(module, name).synonyms, list(module().benchmark.synonyms)
+    assert sum(map(len, found)) == queries
+    if module is COCOObject:  # and in the words for background
+        assert len(found[0]) == 17
+        assert set(found[0]) < set(own[0])
+        own[0] = found[0]
+    assert {index: names for index, names in enumerate(found) if names != own[index]} == other
+
+
 def test_a_protocols_prompts_are_the_shipped_ones_wherever_one_stands(tmp_path, monkeypatch):
     (tmp_path / "voc21_clearclip.txt").write_text("".join(f"name {i}\n" for i in range(21)))
     monkeypatch.chdir(tmp_path)
@@ -123,7 +141,7 @@ def test_a_shipped_class_file_goes_by_its_name():
 
 
 def test_unknown_class_file_names_the_shipped_ones():
-    with pytest.raises(DataError, match=r"no class file .*nowhere\.txt.*coco_stuff\.txt, .*voc20\.txt, voc21\.txt"):
+    with pytest.raises(DataError, match=r"no class file .*nowhere\.txt.*coco_stuff\.txt, .*voc20\.txt, .*voc21\.txt"):
         VOC21(classes="nowhere.txt")
 
 

@@ -125,6 +125,17 @@ def test_protocols_of_naclip_and_clearclip(benchmark):
     assert protocol_of("maskclip", benchmark) == sclip
 
 
+@pytest.mark.parametrize("benchmark", PUBLISHED)
+def test_the_protocol_of_proxyclip(benchmark):
+    found = protocol_of("proxyclip", benchmark)
+    assert (found.logit_scale, found.stride, found.padding, found.area_threshold) == (40, 112, 56, 0)
+    assert found.short_side == (448 if benchmark in ("Cityscapes", "ADE20K") else 336)
+    assert found.crop == (224 if benchmark == "Cityscapes" else 336)
+    assert found.prob_threshold == {"VOC21": 0.2, "Context60": 0.15, "COCOObject": 0.25}.get(benchmark, 0)
+    files = {"VOC21": "voc21", "VOC20": "voc20", "COCOObject": "coco_object"}
+    assert found.class_file == (f"{files[benchmark]}_proxyclip.txt" if benchmark in files else None)
+
+
 @pytest.mark.parametrize("name", ["clearclip", "maskclip", "naclip", "resclip", "sclip"])
 def test_numbers_have_the_types_that_run_descriptions_had(name):
     """An integer where there was a float would make a run differ from itself."""

@@ -1,0 +1,121 @@
+"""ProxyCLIP: what CLIP's last block says, mixed among the patches that a second network finds alike.
+
+Lan et al., "ProxyCLIP: Proxy Attention Improves CLIP for Open-Vocabulary Segmentation", ECCV 2024, arXiv 2408.04883;
+what is computed follows the released code (mc-lan/ProxyCLIP at e7b767f). Other than there, windows need not be square,
+and in a window without any contrast each patch keeps to itself, where that code gives NaN.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sclip_lightning.ranges import above, between
+from sclip_lightning.towers import ClipTower, FeatureTower, load_features
+from sclip_lightning.windows import Scene, Tokens, WindowDecoder, WindowGrid
+from sclip_lightning.windows.merge import ACCELERATOR_BLOCK, CPU_BLOCK
+
+__all__ = ["ProxyCLIP", "proxy_mix"]
+
+
+@dataclass(frozen=True)
+class ProxyCLIP(WindowDecoder):
+    """CLIP's values under the attention of a second network, on its grid (Lan et al., ECCV 2024, arXiv 2408.04883).
+
+    Args:
+        network: The second network: a DINO, DINOv2 or DINOv3 by timm's name, such as vit_small_patch16_224.dino.
+        weights: published (on the Hugging Face Hub), or the path of a checkpoint. Null, random weights, is accepted
+            only together with random CLIP weights.
+        beta: Patches take part whose cosine is at least this many times the window's mean cosine.
+        gamma: Factor on the cosines in the attention.
+    """
+
+    gives = ()
+
+    #: The second network's name among the scene's.
+    dino: ClassVar[str] = "dino"
+
+    network: str = "vit_base_patch8_224.dino"
+    weights: str | None = "published"
+    beta: Annotated[float, between(-1e6, 1e6)] = 1.2
+    gamma: Annotated[float, above(0)] = 3.0
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The second one."""
+        return (self.dino,)
+
+    def load_network(self, name: str, width: int) -> FeatureTower:
+        """Load it; its features have a width of their own."""
+        del name, width
+        return load_features(self.network, self.weights)
+
+    @property
+    def reads_texts(self) -> bool:
+        """It does not."""
+        return False
+
+    def cell_size(self, networks: Mapping[str, Any]) -> tuple[int, int]:
+        """Patches of the second network."""
+        second: FeatureTower = networks[self.dino]
+        return second.patch_size
+
+    def decode_windows(self, pixels: Tensor, scene: Scene, keep_values: bool) -> Tokens:
+        """Decode some windows; see :meth:`WindowDecoder.decode_windows`."""
+        del keep_values
+        tower: ClipTower = scene.networks["clip"]
+        features = scene.networks[self.dino].features(pixels)
+        grid = features.shape[1], features.shape[2]
+        trunk = tower.trunk(pixels)
+        _, _, v = tower.project(trunk.x, tower.depth)
+        values = v[:, :, trunk.prefix :].transpose(2, 3).flatten(1, 2).unflatten(2, trunk.grid)
+        values = F.interpolate(values, grid, mode="bilinear", align_corners=False).flatten(2).mT
+        mixed = proxy_mix(features.flatten(1, 2), values, self.beta, self.gamma)
+        by_head = mixed.unflatten(2, (v.shape[1], -1)).transpose(1, 2)
+        tokens = tower.to_text_space(tower.output(by_head, tower.depth))
+        return Tokens(tokens.unflatten(1, grid), _merged_at(scene))
+
+
+def _merged_at(scene: Scene) -> WindowGrid:
+    """Where the windows lie; of an image taken whole, logits go from its cells to the output's size at once."""
+    grid, size = scene.windows.grid, scene.output_size
+    return WindowGrid(size, size, (0,), (0,), whole=True) if grid.whole else grid
+
+
+def proxy_mix(features: Tensor, values: Tensor, beta: float, gamma: float) -> Tensor:
+    """Mix the values of each window's patches by how alike the features are.
+
+    The weights are a softmax over ``gamma`` times the cosines, without those below ``beta`` times the window's mean:
+    a step, at which a rounding error moves a patch by up to 1e-3, so that cosines are float32 whatever the networks'
+    precision. A patch always takes part in its own mix; otherwise, where all are so alike that even 1 is below the
+    step, none would.
+
+    Args:
+        features: [B, N, C], of any length.
+        values: [B, N, D].
+        beta: Share of the mean below which patches take no part.
+        gamma: Factor on the cosines.
+
+    Returns:
+        [B, N, D] of the values' dtype. Few rows of the [N, N] weights exist at a time.
+    """
+    number = features.shape[1]
+    budget = CPU_BLOCK if features.device.type == "cpu" else ACCELERATOR_BLOCK
+    together, rows = max(budget // number**2, 1), max(budget // number, 1)
+    mixed = []
+    with torch.autocast(features.device.type, enabled=False):
+        for keys, v in zip(F.normalize(features.float(), dim=-1).split(together), values.split(together), strict=True):
+            # The mean of all N x N cosines, without making them.
+            mean = (keys.double().sum(dim=1).square().sum(dim=-1) / number**2).float()
+            parts = []
+            for first in range(0, number, rows):
+                scores = gamma * (keys[:, first : first + rows] @ keys.mT - beta * mean[:, None, None])
+                own = torch.arange(first, first + scores.shape[1], device=scores.device)
+                dropped = scores < 0
+                dropped[:, own - first, own] = False
+                parts.append(scores.masked_fill_(dropped, -torch.inf).softmax(dim=-1).to(v.dtype) @ v)
+            mixed.append(torch.cat(parts, dim=1))
+    return torch.cat(mixed)

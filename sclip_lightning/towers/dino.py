@@ -1,0 +1,198 @@
+"""DINO and its successors: a second network that says which patches of a window look alike.
+
+Trained without labels, they tell objects apart more finely than CLIP does, and know no words. timm builds them: DINO
+(Caron et al., ICCV 2021, arXiv 2104.14294), DINOv2 with and without registers, DINOv3.
+"""
+
+import math
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sclip_lightning.errors import CheckpointError, ConfigError, DataError
+from sclip_lightning.towers.checkpoints import check_finite, fit, read_state_dict
+from sclip_lightning.towers.clip import resize_position_embedding
+
+__all__ = ["PUBLISHED", "FeatureTower", "load_features"]
+
+#: Name that stands for the weights that timm's own repository on the Hugging Face Hub has for a network.
+PUBLISHED = "published"
+#: The file in such a repository: tensors, and nothing that could be run.
+_FILE = "model.safetensors"
+#: Names of networks that are of this family and a transformer.
+_FAMILY = "vit_*dino*"
+
+#: Mean and standard deviation of red, green and blue in 0..1: the input of CLIP, and that of ImageNet's networks.
+_CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class FeatureTower(nn.Module):
+    """A vision transformer as a source of dense features that are compared with each other, never with texts.
+
+    It takes windows as CLIP does, and what does not fill a patch at the bottom and right is dropped as there.
+
+    Args:
+        network: timm's ``VisionTransformer`` or ``Eva`` without a head, for images of any size. Where its position
+            embedding has a place for the class token it is resized by DINO's rule, which is not timm's. For the others,
+            DINOv2 with registers and DINOv3, timm's is taken; it is said to be theirs, which was not checked.
+        architecture: timm's name for it.
+        weights: What was loaded, in words for a report.
+    """
+
+    recallable: ClassVar[tuple[str, ...]] = ("features",)
+
+    _constants: Tensor
+
+    def __init__(self, network: nn.Module, architecture: str, weights: str) -> None:
+        super().__init__()
+        self.network: Any = network.eval().requires_grad_(False)
+        self.architecture = architecture
+        self.weights = weights
+        # Not persistent: a checksum is that of the weights.
+        self.register_buffer("_constants", torch.tensor([_CLIP, _IMAGENET])[..., None, None], persistent=False)
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """Height and width of a patch in pixels."""
+        height, width = self.network.patch_embed.patch_size
+        return height, width
+
+    def grid_size(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of patches in a window of ``height`` x ``width`` pixels; a remainder is dropped."""
+        return height // self.patch_size[0], width // self.patch_size[1]
+
+    def check_window(self, crop: int, padding: int = 1) -> None:
+        """Refuse windows that are not whole patches: a part of each would be stretched over the rest.
+
+        Windows that an image is too small for are another matter: they are as they are.
+
+        Args:
+            crop: Side of a window in pixels; 0 for images taken whole, which are of any size.
+            padding: Windows are padded to a multiple of this many pixels.
+
+        Raises:
+            ConfigError: They are not.
+        """
+        side = crop + -crop % padding
+        if any(side % patch for patch in self.patch_size):
+            step = math.lcm(padding, *self.patch_size)
+            msg = (
+                f"Windows of {side} x {side} pixels are no whole number of patches of {self.architecture}, which has "
+                f"{self.patch_size[0]} x {self.patch_size[1]} pixels a patch. Set --model.crop to a multiple of "
+                f"{step}, such as {max(side // step, 1) * step}, or choose another network."
+            )
+            raise ConfigError(msg)
+
+    def features(self, windows: Tensor) -> Tensor:
+        """The patches after the last block and the final norm; class token and registers are left out.
+
+        Args:
+            windows: [B, 3, H, W] float32 in CLIP's normalisation.
+
+        Returns:
+            [B, rows, columns, C], not normalised; under autocast the dtype may be lower than float32.
+
+        Raises:
+            DataError: A window is smaller than one patch.
+        """
+        height, width = windows.shape[-2:]
+        grid, patch = self.grid_size(height, width), self.patch_size
+        if 0 in grid:
+            msg = (
+                f"A window of {height} x {width} pixels is smaller than one patch of {self.architecture}, which has "
+                f"{patch[0]} x {patch[1]}. Raise --data.short_side, skip the image, or choose another network."
+            )
+            raise DataError(msg)
+        pixels = self._renormalised(windows)[..., : grid[0] * patch[0], : grid[1] * patch[1]]
+        tokens = (
+            self._by_dinos_rule(pixels, grid) if self._has_class_position else self.network.forward_features(pixels)
+        )
+        patches: Tensor = tokens[:, self.network.num_prefix_tokens :].unflatten(1, grid)
+        return patches
+
+    def _renormalised(self, windows: Tensor) -> Tensor:
+        """From CLIP's normalisation to ImageNet's, back over colours in 0..1 as ProxyCLIP's code goes."""
+        (clip_mean, clip_std), (mean, std) = self._constants.float()
+        return ((windows.float() * clip_std + clip_mean) - mean) / std
+
+    @property
+    def _has_class_position(self) -> bool:
+        embedding = getattr(self.network, "pos_embed", None)
+        return embedding is not None and embedding.shape[1] == 1 + math.prod(self.network.patch_embed.grid_size)
+
+    def _by_dinos_rule(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Class token and patches [B, 1 + n, C] after the final norm."""
+        network = self.network
+        position = resize_position_embedding(network.pos_embed[0], network.patch_embed.grid_size, grid)
+        patches = network.patch_embed.proj(pixels).flatten(2).mT.to(position.dtype)
+        x = torch.cat([network.cls_token.expand(len(pixels), -1, -1), patches], dim=1) + position
+        tokens: Tensor = network.norm(network.blocks(x))
+        return tokens
+
+
+def load_features(architecture: str, weights: str | None = PUBLISHED) -> FeatureTower:
+    """Load a network of the DINO family, on the CPU.
+
+    Args:
+        architecture: timm's name for it, such as ``vit_base_patch8_224.dino``.
+        weights: ``published`` for those on the Hugging Face Hub or in its local cache, the path of a checkpoint with
+            timm's names, which for DINO are the authors' own (a state dict of ``torch.save`` or safetensors), or None
+            for random weights.
+
+    Raises:
+        CheckpointError: timm has no such network, or weights are not found, cannot be read, do not fit or hold values
+            that are not finite.
+    """
+    import timm
+
+    known = sorted({*timm.list_models(_FAMILY), *timm.list_models(_FAMILY, pretrained=True)})
+    if architecture not in known:
+        near = get_close_matches(architecture, known, cutoff=0.3) or known
+        msg = (
+            f"timm {timm.__version__} has no network {architecture!r} of the DINO family. Set network to one it has, "
+            f"such as {' or '.join(near)}."
+        )
+        raise CheckpointError(msg)
+    path = None if weights is None else _find(architecture, weights)  # before the network is made, which takes seconds
+    network = timm.create_model(architecture, pretrained=False, num_classes=0, dynamic_img_size=True)
+    if path is None:
+        return FeatureTower(network, architecture, "untrained (random)")
+    fit(network, read_state_dict(path), path, "network")
+    description = PUBLISHED if weights == PUBLISHED else path.name
+    check_finite(network, description)
+    return FeatureTower(network, architecture, description)
+
+
+def _find(architecture: str, weights: str) -> Path:
+    path = _download(architecture) if weights == PUBLISHED else Path(weights).expanduser()
+    if not path.is_file():
+        msg = (
+            f"The weights {weights!r} of {architecture} are no file. Give the path of a checkpoint, {PUBLISHED} for "
+            "those on the Hugging Face Hub, or null for random weights."
+        )
+        raise CheckpointError(msg)
+    return path
+
+
+def _download(architecture: str) -> Path:
+    import timm
+    from huggingface_hub import hf_hub_download
+
+    published = timm.get_pretrained_cfg(architecture)
+    repository = published.hf_hub_id if published else None
+    if not repository:
+        msg = f"timm knows of no published weights for {architecture}. Name a checkpoint, or give null for random ones."
+        raise CheckpointError(msg)
+    try:
+        return Path(hf_hub_download(repository, _FILE))
+    except Exception as error:  # offline errors come from whichever HTTP library the client is built on
+        msg = (
+            f"The weights of {architecture} could not be fetched from the Hugging Face Hub and are not in the local "
+            f"cache ({type(error).__name__}: {' '.join(str(error).split())}). On a machine with network, download "
+            f"{_FILE} from https://huggingface.co/{repository}, put it anywhere on this one, and name it as weights."
+        )
+        raise CheckpointError(msg) from error
