@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from sclip_lightning.data.reading.benchmark import ClassNames
-from sclip_lightning.decoding import GLACLIP, glaclip
+from sclip_lightning.decoding import GLACLIP, ProxyCLIP, glaclip
 from sclip_lightning.decoding.affinity.second_network import to_text_space
 from sclip_lightning.decoding.glaclip import blocks, proxies
 from sclip_lightning.errors import ConfigError
@@ -388,6 +388,14 @@ def test_one_window_has_nothing_beyond_it(example, built):
     apart = logits_of(built(GLACLIP(across_windows=False)), wide)
     torch.testing.assert_close(apart[:1], alone, atol=1e-6, rtol=0)
     assert (logits_of(built(), wide) - apart).abs().max() > 1e-3
+
+
+def test_with_all_of_it_off_it_is_proxyclip(example, built):
+    pixels = example.image[..., :64, :96]
+    fixed = {"beta": 1.2, "beta_by_windows": 0, "gamma": 3.0, "gamma_by_matches": 0}
+    off = GLACLIP(proxy=False, across_windows=False, row_mean=False, **fixed)
+    torch.testing.assert_close(logits_of(built(off), pixels), logits_of(built(ProxyCLIP()), pixels), atol=1e-6, rtol=0)
+    assert (logits_of(built(), pixels) - logits_of(built(off), pixels)).abs().max() > 1e-2
 
 
 def test_the_order_of_windows_means_nothing_and_their_number_does(example, built):
