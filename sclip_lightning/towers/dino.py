@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sclip_lightning.errors import CheckpointError, ConfigError, DataError
@@ -43,7 +44,7 @@ class FeatureTower(nn.Module):
         weights: What was loaded, in words for a report.
     """
 
-    recallable: ClassVar[tuple[str, ...]] = ("features",)
+    recallable: ClassVar[tuple[str, ...]] = ("features", "query_key_sums")
 
     _constants: Tensor
 
@@ -99,6 +100,49 @@ class FeatureTower(nn.Module):
         Raises:
             DataError: A window is smaller than one patch.
         """
+        pixels, grid = self._whole_patches(windows)
+        network = self.network
+        if self._has_class_position:
+            tokens = network.norm(network.blocks(self._by_dinos_rule(pixels, grid)))
+        else:
+            tokens = network.forward_features(pixels)
+        patches: Tensor = tokens[:, network.num_prefix_tokens :].unflatten(1, grid)
+        return patches
+
+    @property
+    def turns_by_place(self) -> bool:
+        """Whether attention turns queries and keys by their places in the window (DINOv3)."""
+        return getattr(self.network, "rope", None) is not None
+
+    def query_key_sums(self, windows: Tensor) -> Tensor:
+        """Queries plus keys of the last block, of patches alone, heads side by side; nothing after them is computed.
+
+        Args:
+            windows: As for :meth:`features`.
+
+        Returns:
+            [B, rows, columns, C] float32, not normalised; where :attr:`turns_by_place`, before they are turned.
+
+        Raises:
+            DataError: A window is smaller than one patch.
+        """
+        pixels, grid = self._whole_patches(windows)
+        network = self.network
+        if self._has_class_position:
+            x = network.blocks[:-1](self._by_dinos_rule(pixels, grid))[:, network.num_prefix_tokens :]
+        else:
+            before_last = [len(network.blocks) - 2]
+            (x,) = network.forward_intermediates(
+                pixels, before_last, stop_early=True, output_fmt="NLC", intermediates_only=True
+            )
+        last = network.blocks[-1]
+        weight, bias = last.attn.qkv.weight, last.attn.qkv.bias
+        number = len(weight) // 3 * 2
+        q, k = F.linear(last.norm1(x), weight[:number], None if bias is None else bias[:number]).float().chunk(2, -1)
+        return (q + k).unflatten(1, grid)
+
+    def _whole_patches(self, windows: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Windows in ImageNet's normalisation without what fills no patch, and their rows and columns of patches."""
         height, width = windows.shape[-2:]
         grid, patch = self.grid_size(height, width), self.patch_size
         if 0 in grid:
@@ -107,12 +151,7 @@ class FeatureTower(nn.Module):
                 f"{patch[0]} x {patch[1]}. Raise --data.short_side, skip the image, or choose another network."
             )
             raise DataError(msg)
-        pixels = self._renormalised(windows)[..., : grid[0] * patch[0], : grid[1] * patch[1]]
-        tokens = (
-            self._by_dinos_rule(pixels, grid) if self._has_class_position else self.network.forward_features(pixels)
-        )
-        patches: Tensor = tokens[:, self.network.num_prefix_tokens :].unflatten(1, grid)
-        return patches
+        return self._renormalised(windows)[..., : grid[0] * patch[0], : grid[1] * patch[1]], grid
 
     def _renormalised(self, windows: Tensor) -> Tensor:
         """From CLIP's normalisation to ImageNet's, back over colours in 0..1 as ProxyCLIP's code goes."""
@@ -125,12 +164,11 @@ class FeatureTower(nn.Module):
         return embedding is not None and embedding.shape[1] == 1 + math.prod(self.network.patch_embed.grid_size)
 
     def _by_dinos_rule(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Class token and patches [B, 1 + n, C] after the final norm."""
+        """Class token and patches [B, 1 + n, C] before the first block."""
         network = self.network
         position = resize_position_embedding(network.pos_embed[0], network.patch_embed.grid_size, grid)
         patches = network.patch_embed.proj(pixels).flatten(2).mT.to(position.dtype)
-        x = torch.cat([network.cls_token.expand(len(pixels), -1, -1), patches], dim=1) + position
-        tokens: Tensor = network.norm(network.blocks(x))
+        tokens: Tensor = torch.cat([network.cls_token.expand(len(pixels), -1, -1), patches], dim=1) + position
         return tokens
 
 

@@ -80,6 +80,30 @@ def test_registers_are_left_out_and_positions_are_timms(name, prefix, patch):
     torch.testing.assert_close(found, whole[:, prefix:].unflatten(1, (3, 6)), atol=1e-4, rtol=0)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "prefix", "patch"), [(MICRO, 1, 8), (MICRO_WITH_REGISTERS, 3, 14)])
+def test_queries_plus_keys_of_the_last_block(name, prefix, patch):
+    """Those that the whole network passes on the way to its features, without what comes after them."""
+    torch.manual_seed(0)
+    tower, pixels, seen = load_features(name, None), windows(3 * patch + 5, 6 * patch), []
+    last = tower.network.blocks[-1]
+    handles = [last.attn.qkv.register_forward_hook(lambda *given: seen.append(given[2]))]
+    tower.features(pixels)
+    handles.append(last.mlp.register_forward_hook(lambda *_: pytest.fail("computed for nothing")))
+    found = tower.query_key_sums(pixels)
+    for handle in handles:
+        handle.remove()
+    q, k, _ = seen[0][:, prefix:].unflatten(1, (3, 6)).chunk(3, dim=-1)
+    torch.testing.assert_close(found, q + k, atol=1e-5, rtol=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert tower.query_key_sums(pixels).dtype == torch.float32
+
+
+def test_which_networks_turn_queries_and_keys(tower):
+    assert load_features("vit_tiny_patch16_dinov3_qkvb", None).turns_by_place
+    assert not tower.turns_by_place
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_timm_holds_the_published_networks(name):
     assert timm.get_pretrained_cfg(name).hf_hub_id == f"timm/{name}"
