@@ -1,7 +1,6 @@
 """The commands as a user types them, on generated data and a tiny CLIP."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -88,6 +87,7 @@ def all_data(tmp_path_factory):
     return write_all(tmp_path_factory.mktemp("all-data"), 3)
 
 
+@pytest.mark.usefixtures("plain_board")
 @pytest.mark.slow
 @pytest.mark.parametrize("config", [*CONFIGS, *METHODS])
 def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_path, capsys):
@@ -114,6 +114,7 @@ def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_p
     assert "mIoU" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("plain_board")
 @pytest.mark.parametrize("benchmark", ["VOC21", "VOC20", "COCOStuff", "ADE20K", "Cityscapes"])
 def test_run_leaves_its_records(benchmark, options, all_data, capsys):
     run("test", "--config", "baseline.yaml", "--data", benchmark, *options, f"--data.root={all_data}", *PANELS)
@@ -142,6 +143,7 @@ def test_run_leaves_its_records(benchmark, options, all_data, capsys):
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
+@pytest.mark.usefixtures("plain_board")
 @pytest.mark.slow
 @pytest.mark.parametrize("config", ["baseline", "resclip"])
 def test_saved_config_runs_again_with_the_same_digits(options, config):
@@ -273,12 +275,10 @@ def test_more_processes_change_no_digit(options, tmp_path):
     """One, two (uneven shards) and four (more than images), the last two as processes with gloo."""
     command = ["test", "--config", "baseline.yaml", "--data", "VOC21", *options, *PANELS]
     run(*command, "--trainer.devices=1", "--name=1")
-    two = [sys.executable, "-m", "sclip_lightning", *command, "--trainer.devices=2", "--name=2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    ended = subprocess.run(two, env=environment, check=True, timeout=300, capture_output=True, text=True)
-    assert "deprecated" not in ended.stderr
-    four = start_sclip(*command, "--trainer.devices=4", "--name=4", slow=False)
-    assert four.wait(300) == 0, four.stderr.read()
+    for devices in (2, 4):
+        started = start_sclip(*command, f"--trainer.devices={devices}", f"--name={devices}", slow=False)
+        assert started.wait(300) == 0, started.stderr.read()
+        assert "deprecated" not in started.stderr.read()
     one, two, four = (load(f"VOC21/{devices}") for devices in (1, 2, 4))
     assert one["metrics"] == two["metrics"] == four["metrics"]
     assert one["classes"] == two["classes"] == four["classes"]

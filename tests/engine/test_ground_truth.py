@@ -16,6 +16,8 @@ from sclip_lightning.engine.recording import Recording
 from sclip_lightning.records import load_records
 from tests.fake_data import write_own
 
+pytestmark = pytest.mark.usefixtures("plain_board")
+
 IMAGES = 3
 FOLDER = Path("lightning_logs/ImageFolder/a")
 
