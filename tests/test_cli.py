@@ -22,6 +22,8 @@ from tests.fake_data import write_all, write_coco_stuff, write_voc
 from tests.forked import start_sclip
 from tests.tiny_dino import MICRO, write_micro
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 #: Those that the guide shows beside each other are run by its command, see ``tests/demo/test_demo.py``.
 BESIDE = re.findall(r"demo/\w+\.yaml", re.findall(r"--beside (.*)", (ROOT / "docs/guide.md").read_text())[0])
@@ -88,7 +90,6 @@ def all_data(tmp_path_factory):
 
 
 @pytest.mark.usefixtures("plain_board")
-@pytest.mark.slow
 @pytest.mark.parametrize("config", [*CONFIGS, *METHODS])
 def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_path, capsys):
     if config.startswith("demo"):  # with the networks that come with it
@@ -144,7 +145,6 @@ def test_run_leaves_its_records(benchmark, options, all_data, capsys):
 
 
 @pytest.mark.usefixtures("plain_board")
-@pytest.mark.slow
 @pytest.mark.parametrize("config", ["baseline", "resclip"])
 def test_saved_config_runs_again_with_the_same_digits(options, config):
     run("test", "--config", f"{config}.yaml", "--data", "VOC21", *options)
@@ -183,7 +183,6 @@ def test_own_data(options, all_data):
     assert any("Own data" in note for note in results["notes"])
 
 
-@pytest.mark.slow
 def test_resclips_parts_are_switches_of_their_own(options):
     base = ["test", "--config", "baseline.yaml", "--data", "COCOStuff", *options]
     run(*base)
@@ -200,7 +199,6 @@ def test_resclips_parts_are_switches_of_their_own(options):
     assert (runs["rcs"]["protocol"]["sfr"], runs["sfr"]["protocol"]["rcs"]) == ("off", "off")
 
 
-@pytest.mark.slow
 def test_batch_size_changes_no_digit(options):
     for size in (1, 2, 3):
         run(
@@ -250,7 +248,6 @@ def test_without_logger_only_the_table_remains(options, capsys):
     assert list(Path.cwd().iterdir()) == []
 
 
-@pytest.mark.slow
 def test_panels_of_chosen_images(options, capsys):
     run("test", "--config", "baseline.yaml", "--data", "COCOStuff", *options, "--panels.count=1")
     (panel,) = Path("lightning_logs/COCOStuff/baseline/panels").iterdir()
@@ -270,7 +267,6 @@ def test_panels_of_chosen_images(options, capsys):
     assert "nobody" in error
 
 
-@pytest.mark.slow
 def test_more_processes_change_no_digit(options, tmp_path):
     """One, two (uneven shards) and four (more than images), the last two as processes with gloo."""
     command = ["test", "--config", "baseline.yaml", "--data", "VOC21", *options, *PANELS]
@@ -288,7 +284,6 @@ def test_more_processes_change_no_digit(options, tmp_path):
     assert [[file.read_bytes() for file in files] for files in panels] == [[f.read_bytes() for f in panels[0]]] * 3
 
 
-@pytest.mark.slow
 def test_loftup(options, tmp_path, capsys, monkeypatch):
     base = ["test", "--config", "baseline.yaml", "--config", "loftup.yaml", "--data", "COCOStuff", *options]
     torch.save(load_loftup(None, dim=16).state_dict(), tmp_path / "loftup.bin")
@@ -307,7 +302,6 @@ def test_loftup(options, tmp_path, capsys, monkeypatch):
     assert "haiwen/loftup-clip" in fails(capsys, *base)
 
 
-@pytest.mark.slow
 def test_refiners(options, capsys):
     base = ["test", "--config", "baseline.yaml", "--data", "COCOStuff", *options]
     run(*base)

@@ -49,6 +49,7 @@ def test_checking_data_needs_no_torch(voc):
     assert imported == ""
 
 
+@pytest.mark.slow
 def test_scoring_and_panels_of_two_runs_need_no_lightning_and_no_model(voc, tmp_path):
     """In one process, since importing torch takes seconds."""
     (tmp_path / "config.yaml").write_text(

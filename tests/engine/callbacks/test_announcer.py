@@ -14,7 +14,7 @@ from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.engine.recording import Recording
 from tests.fake_data import write_voc
 
-pytestmark = pytest.mark.usefixtures("plain_board")
+pytestmark = [pytest.mark.usefixtures("plain_board"), pytest.mark.slow]
 
 
 @pytest.fixture
