@@ -27,6 +27,8 @@ from tests.fake_data import write_voc
 from tests.test_docs import QUIET
 from tests.tiny_dino import MICRO, write_micro
 
+pytestmark = [pytest.mark.usefixtures("plain_board"), pytest.mark.slow]
+
 SECTION = (
     (Path(__file__).parent.parent / "docs/guide.md").read_text().split("### Which go together")[1].split("\n## ")[0]
 )
