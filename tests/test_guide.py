@@ -14,6 +14,7 @@ from sclip_lightning.decoding import (
     GLACLIP,
     SCCLIP,
     ClassTokenShare,
+    CorrCLIP,
     LastBlock,
     PresencePrior,
     ProcrustesAttention,
@@ -46,7 +47,7 @@ PAIRS = [
 #: The column of a part that is also a row.
 DIRECT = {"direct": "LoftUp in direct mode"}
 #: Decoders on a second network.
-ON_DINO = {"ProxyCLIP": ProxyCLIP, "GLACLIP": GLACLIP}
+ON_DINO = {"ProxyCLIP": ProxyCLIP, "GLACLIP": GLACLIP, "CorrCLIP": CorrCLIP}
 REFUSALS = [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in REFUSED.splitlines()]
 
 
