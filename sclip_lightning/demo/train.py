@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=4000, help="Training scenes.")
     parser.add_argument("--clip-steps", type=int, default=3000, help="Batches of 128 views for CLIP.")
     parser.add_argument("--loftup-steps", type=int, default=500, help="Batches of 12 views for LoftUp.")
-    parser.add_argument("--feature-steps", type=int, default=600, help="Batches of 32 views for the second network.")
+    parser.add_argument("--feature-steps", type=int, default=300, help="Batches of 32 views for the second network.")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     started = time.perf_counter()

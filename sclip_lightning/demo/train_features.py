@@ -1,7 +1,7 @@
 """Training the demo's second network: without captions, labels or masks, on two views of each scene.
 
-Patches that show the same place in both views are to be alike, and unlike all other patches of the batch: contrastive
-learning of dense features as in VADeR (Pinheiro et al., NeurIPS 2020, arXiv 2011.05499) and PixContrast (Xie et al.,
+Patches that show the same place in both views are to be alike, and unlike patches of other scenes: contrastive learning
+of dense features as in VADeR (Pinheiro et al., NeurIPS 2020, arXiv 2011.05499) and PixContrast (Xie et al.,
 CVPR 2021, arXiv 2011.10043). Other than there one network encodes both views, as in SimCLR, without a second one that
 follows it, and there is no projection after its last norm, so that what is compared later is what was trained. DINO's
 own objective needs far more views than a few minutes allow.
@@ -145,7 +145,10 @@ def train_features(scenes: list[Scene], steps: int, seed: int = 0) -> nn.Module:
 
 
 def contrast(network: Any, first: Views, second: Views) -> Tensor:
-    """The loss of a batch: which of all patches in the other views shows the same place (InfoNCE, both ways)."""
+    """The loss of a batch: which patch in the views of all scenes shows the same place (InfoNCE, both ways).
+
+    Other patches of the same scene are not among the candidates, as in VADeR: many show the same region.
+    """
     tokens = network.forward_features(torch.cat([first.images, second.images]))
     maps = F.normalize(tokens[:, network.num_prefix_tokens :], dim=-1).mT.unflatten(2, (GRID, GRID))
     ours, theirs = maps.chunk(2)
@@ -157,6 +160,8 @@ def contrast(network: Any, first: Views, second: Views) -> Tensor:
     a, b = (
         x.flatten(2).mT.gather(1, chosen.indices[..., None].expand(-1, -1, x.shape[1]))[seen] for x in (ours, theirs)
     )
-    logits = a @ b.T / TEMPERATURE
-    target = torch.arange(len(logits))
+    scene = torch.arange(len(seen))[:, None].expand(-1, PLACES)[seen]
+    target = torch.arange(len(scene))
+    others = (scene[:, None] == scene) & (target[:, None] != target)
+    logits = (a @ b.T / TEMPERATURE).masked_fill(others, -torch.inf)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2

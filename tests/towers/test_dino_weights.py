@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from sclip_lightning.errors import CheckpointError
+from sclip_lightning.files import DEMO_FEATURES
 from sclip_lightning.towers import load_features
 from sclip_lightning.towers.checkpoints import fingerprint
 from tests.tiny_dino import MICRO
@@ -157,3 +158,14 @@ def test_a_folder_that_has_no_network_is_refused(folder):
     refused("The network's folder .*net has no config.json. Expected a folder with config.json")
     folder.path.rmdir()
     refused("The network's folder .*net is no folder")
+
+
+@torch.no_grad()
+def test_the_demos_network_comes_with_the_package():
+    tower = load_features("demo", "demo")
+    assert (tower.architecture, tower.patch_size) == ("demo", (4, 4))
+    features = tower.features(torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    assert features.shape == (1, 16, 16, 96)
+    assert (DEMO_FEATURES / "model.safetensors").stat().st_size < 2e6
+    by_timm = timm.create_model(f"local-dir:{DEMO_FEATURES}", pretrained=True)  # timm reads the folder, too
+    assert fingerprint(by_timm) == fingerprint(tower.network)
