@@ -59,8 +59,8 @@ CANDIDATES = {
     "ProxyCLIP": (
         {
             "as published": {},
-            **{f"gamma {x}": {"gamma": x} for x in (6.0, 10.0, 20.0, 40.0)},
-            **{f"beta {b}, gamma {g}": {"beta": b, "gamma": g} for b in (0.8, 1.5) for g in (3.0, 20.0)},
+            **{f"gamma {x}": {"gamma": x} for x in (6.0, 10.0, 15.0, 20.0, 40.0)},
+            **{f"beta {b}, gamma {g}": {"beta": b, "gamma": g} for b in (0.8, 1.5) for g in (3.0, 10.0, 20.0)},
         },
         lambda changes: {"decoder": ProxyCLIP("demo", "demo", **changes)},
     ),
