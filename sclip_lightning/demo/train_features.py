@@ -4,7 +4,7 @@ Patches that show the same place in both views are to be alike, and unlike patch
 of dense features as in VADeR (Pinheiro et al., NeurIPS 2020, arXiv 2011.05499) and PixContrast (Xie et al.,
 CVPR 2021, arXiv 2011.10043). Other than there one network encodes both views, as in SimCLR, without a second one that
 follows it, and there is no projection after its last norm, so that what is compared later is what was trained. DINO's
-own objective needs far more views than a few minutes allow.
+own objective was not tried.
 """
 
 import math
