@@ -46,7 +46,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     of_distribution = {name for name in names if ".dist-info/" in name}
     configs = {f"sclip_lightning/{path}" for path in files_below("configs")}
     assert names - of_distribution == files_below("sclip_lightning") | configs
-    for needed in ("py.typed", "methods/sclip.yaml", "demo/networks/loftup.safetensors", "configs/data/voc21.yaml"):
+    networks = ("demo/networks/loftup.safetensors", "demo/networks/features/model.safetensors")
+    for needed in ("py.typed", "methods/sclip.yaml", *networks, "configs/data/voc21.yaml"):
         assert f"sclip_lightning/{needed}" in names
     licences = {name.partition("/licenses/")[2] for name in of_distribution if "/licenses/" in name}
     assert licences == {"LICENSE", "docs/third_party.md"}

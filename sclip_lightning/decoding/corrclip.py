@@ -37,9 +37,10 @@ class CorrCLIP(Decoder):
     its segment's values, plus the like of the mean of middle blocks, plus what a class token makes of the segment.
 
     Args:
-        network: The second network: a DINO or DINOv2 by timm's name, such as vit_small_patch16_224.dino.
-        weights: published (on the Hugging Face Hub), or the path of a checkpoint. Null, random weights, is accepted
-            only together with random CLIP weights.
+        network: The second network: a DINO or DINOv2 by timm's name, such as vit_small_patch16_224.dino;
+            local-dir:FOLDER with timm's config.json and model.safetensors; or demo.
+        weights: published (on the Hugging Face Hub, or in the network's folder), demo, or the path of a checkpoint.
+            Null, random weights, is accepted only together with random CLIP weights.
         tau: Factor on the cosines in the attention.
         eps: Segments join whose distance is at most this: the greatest cosine of any two in the window, less theirs.
         alpha: Share of the middle blocks.
@@ -48,7 +49,7 @@ class CorrCLIP(Decoder):
             for 12, 24 and 32 blocks, and 4 less than there are for others.
 
     Raises:
-        ConfigError: The tower has too few blocks, or the second network is a DINOv3.
+        ConfigError: The tower has too few blocks, or the second network is one like DINOv3.
     """
 
     gives = ()
@@ -75,11 +76,11 @@ class CorrCLIP(Decoder):
         """Load it; its features have a width of their own."""
         del name, width
         loaded = load_features(self.network, self.weights)
-        if loaded.turns_by_place:
+        if not loaded.compares_as_they_are:
             msg = (
-                f"CorrCLIP compares queries and keys of the second network, and {self.network} turns these by their "
-                "places in the window, for which nobody published a form. Set --model.decoder.network to a DINO or "
-                "DINOv2, such as vit_base_patch8_224.dino."
+                f"CorrCLIP adds queries and keys of the second network, and {self.network} turns or normalises these, "
+                "as DINOv3 does, for which nobody published a form. Set --model.decoder.network to a DINO or DINOv2, such "
+                "as vit_base_patch8_224.dino."
             )
             raise ConfigError(msg)
         return loaded
@@ -192,9 +193,8 @@ def segment_map(scene: Scene) -> Tensor:
     if tuple(regions.shape) != tuple(scene.output_size):
         found, wanted = (" x ".join(map(str, size)) for size in (regions.shape, scene.output_size))
         msg = (
-            f"CorrCLIP: the segment map has {found} pixels, the labels {wanted} (rows x columns). It must have the "
-            "labels' size, for benchmarks that of the image file: make it from that image, or resize it by taking "
-            "nearest pixels; other resizing mixes segment numbers."
+            f"CorrCLIP: the segment map has {found} pixels, the labels {wanted} (rows x columns). Make it from the "
+            "same image file, or resize it by taking nearest pixels; other resizing mixes segment numbers."
         )
         raise DataError(msg)
     return (regions - regions.max() - 1)[None].to(scene.pixels.device)

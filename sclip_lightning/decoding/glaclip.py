@@ -39,9 +39,10 @@ class GLACLIP(Decoder):
     number of windows; the factor on them is ``gamma + gamma_by_matches / n``, n patches having made the proxy.
 
     Args:
-        network: The second network: a DINO, DINOv2 or DINOv3 by timm's name, such as vit_small_patch16_224.dino.
-        weights: published (on the Hugging Face Hub), or the path of a checkpoint. Null, random weights, is accepted
-            only together with random CLIP weights.
+        network: The second network: a DINO, DINOv2 or DINOv3 by timm's name, such as vit_small_patch16_224.dino;
+            local-dir:FOLDER with timm's config.json and model.safetensors; or demo.
+        weights: published (on the Hugging Face Hub, or in the network's folder), demo, or the path of a checkpoint.
+            Null, random weights, is accepted only together with random CLIP weights.
         rho: Patches whose cosine is above it resemble each other; the paper is quoted with 0.6.
         rounds: How often the proxy is made, each time of what resembles the one before.
         proxy: Ask with the proxy; otherwise with the patch itself, and the proxy only says how many resemble it.

@@ -32,9 +32,10 @@ class ProxyCLIP(WindowDecoder):
     """CLIP's values under the attention of a second network, on its grid (Lan et al., ECCV 2024, arXiv 2408.04883).
 
     Args:
-        network: The second network: a DINO, DINOv2 or DINOv3 by timm's name, such as vit_small_patch16_224.dino.
-        weights: published (on the Hugging Face Hub), or the path of a checkpoint. Null, random weights, is accepted
-            only together with random CLIP weights.
+        network: The second network: a DINO, DINOv2 or DINOv3 by timm's name, such as vit_small_patch16_224.dino;
+            local-dir:FOLDER with timm's config.json and model.safetensors; or demo.
+        weights: published (on the Hugging Face Hub, or in the network's folder), demo, or the path of a checkpoint.
+            Null, random weights, is accepted only together with random CLIP weights.
         beta: Patches take part whose cosine is at least this many times the window's mean cosine.
         gamma: Factor on the cosines in the attention.
     """
