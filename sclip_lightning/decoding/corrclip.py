@@ -79,8 +79,8 @@ class CorrCLIP(Decoder):
         if not loaded.compares_as_they_are:
             msg = (
                 f"CorrCLIP adds queries and keys of the second network, and {self.network} turns or normalises these, "
-                "as DINOv3 does, for which nobody published a form. Set --model.decoder.network to a DINO or DINOv2, such "
-                "as vit_base_patch8_224.dino."
+                "as DINOv3 does, for which nobody published a form. Set --model.decoder.network to a DINO or "
+                "DINOv2, such as vit_base_patch8_224.dino."
             )
             raise ConfigError(msg)
         return loaded

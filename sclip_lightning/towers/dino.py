@@ -105,11 +105,11 @@ class FeatureTower(nn.Module):
 
         Not so where they are turned by their places in the window, as in DINOv3, or normalised.
         """
-        from timm.layers import Attention
-        from timm.models.vision_transformer import Block
+        from timm.models import vision_transformer
 
+        kinds: Any = vision_transformer
         last = self.network.blocks[-1]
-        plain = type(last) is Block and type(last.attn) is Attention
+        plain = type(last) is kinds.Block and type(last.attn) is kinds.Attention
         return plain and isinstance(last.attn.q_norm, nn.Identity)
 
     def query_key_sums(self, windows: Tensor) -> Tensor:
