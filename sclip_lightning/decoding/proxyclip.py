@@ -5,7 +5,7 @@ what is computed follows the released code (mc-lan/ProxyCLIP at e7b767f). Other 
 and in a window without any contrast each patch keeps to itself, where that code gives NaN.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -52,6 +52,11 @@ class ProxyCLIP(WindowDecoder):
         """Load it; its features have a width of their own."""
         del name, width
         return load_features(self.network, self.weights)
+
+    def source(self, name: str) -> Hashable:
+        """Whoever names the same network and weights shares it."""
+        del name
+        return self.network, self.weights
 
     @property
     def reads_texts(self) -> bool:
