@@ -22,11 +22,14 @@ from tests.lposs import (
     FEATURES,
     GOLDEN,
     LABELS,
+    PIXELS,
+    PROPAGATED,
     assert_near,
     best_names,
     dino,
     image,
     lposs,
+    lposs_plus,
     meta,
     numbers,
     propagated,
@@ -110,38 +113,40 @@ def test_the_authors_propagation_from_the_image_on(case):
     assert_near(propagated(name), GOLDEN.tensor(f"{case}/patch_propagated"))
 
 
-def assert_logits_and_labels(case, class_logits):
-    """Class logits [C, H, W] at the authors' scale; they take the maximum over names before the last resize."""
-    start, step = numbers(case)["logits_subgrid"]
-    assert_near(class_logits[:, start::step, start::step], GOLDEN.tensor(f"{case}/logits"))
-    share = (class_logits.argmax(dim=0) == GOLDEN.tensor(f"{case}/labels")).float().mean()
-    assert share >= LABELS
-
-
 @torch.no_grad()
-@GOLDEN.each("{case}/lposs/labels")
-def test_the_authors_labels(case):
-    case = f"{case}/lposs"
-    model, size = segmentor(case).segmentor, tuple(numbers(case)["ori_shape"])
-    if numbers(case)["mode"] == "whole":  # theirs then go from patches to labels without the network's size between
+@GOLDEN.each("{image_}/{method}/labels")
+def test_the_authors_logits_and_labels(image_, method):
+    """With LPOSS+ after it or without, and with other numbers of both.
+
+    They take the maximum over names at the network's size, LPOSS+ as well; LPOSS leaves it to the head.
+    """
+    case = f"{image_}/{method}"
+    model, size, plus = (
+        segmentor(case).segmentor,
+        tuple(numbers(case)["ori_shape"]),
+        numbers(case)["hp"]["pixel_refine"],
+    )
+    if plus:
+        maps = best_names(model.merged_logits(scene(case)).full(), model.query_classes) / (1 - lposs_plus(case).alpha)
+    elif numbers(case)["mode"] == "whole":  # theirs then go from patches to labels without the network's size between
         maps = model.sheet(scene(case)).logits[0].permute(2, 0, 1)
     else:
         maps = model.merged_logits(model.scene(image(case))).full()
-        share = (model.predict(image(case), size).labels == GOLDEN.tensor(f"{case}/labels")).float().mean()
-        assert share >= NAMES_LAST
-    maps = resized(best_names(maps, model.query_classes), size)
-    assert_logits_and_labels(case, maps / (1 - lposs(case).alpha))
+    if not plus:
+        maps = resized(best_names(maps, model.query_classes), size)
+    start, step = numbers(case)["logits_subgrid"]
+    found, expected = maps[:, start::step, start::step] / (1 - lposs(case).alpha), GOLDEN.tensor(f"{case}/logits")
+    assert_near(found, expected, PIXELS if plus else PROPAGATED)
+    labels = GOLDEN.tensor(f"{case}/labels")
+    assert (maps.argmax(dim=0) == labels).float().mean() >= LABELS
+    if numbers(case)["mode"] != "whole" or plus:
+        share = (model.predict(image(case), size).labels == labels).float().mean()
+        assert share >= (LABELS if plus else NAMES_LAST)
 
 
-@torch.no_grad()
 @GOLDEN.each("variant/{variant}/patch_propagated")
-def test_the_authors_labels_with_other_numbers(variant):
-    case = f"variant/{variant}"
-    model, size = segmentor(case).segmentor, tuple(numbers(case)["ori_shape"])
-    maps = model.merged_logits(model.scene(image(case))).full()
-    maps = resized(best_names(maps, model.query_classes), size)
-    assert_logits_and_labels(case, maps / (1 - lposs(case).alpha))
-    assert_near(propagated(case), GOLDEN.tensor(f"{case}/patch_propagated"))
+def test_the_authors_propagation_with_other_numbers(variant):
+    assert_near(propagated(f"variant/{variant}"), GOLDEN.tensor(f"variant/{variant}/patch_propagated"))
 
 
 @torch.no_grad()

@@ -30,7 +30,9 @@ _WHITE = (0.95047, 1.0, 1.08883)
 def lab(rgb: Tensor) -> Tensor:
     """CIE Lab [3, H, W] of sRGB colours [3, H, W] in 0..1; float32. L is 0..100, a and b about -128..128."""
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).clamp(min=0).pow(2.4), rgb / 12.92)
-    xyz = torch.einsum("ij,jhw->ihw", rgb.new_tensor(_XYZ), linear) / rgb.new_tensor(_WHITE)[:, None, None]
+    red, green, blue = linear
+    # Sums of three, not a matrix product: edges between colours are so steep that its other rounding would be seen.
+    xyz = torch.stack([(r * red + g * green + b * blue) / w for (r, g, b), w in zip(_XYZ, _WHITE, strict=True)])
     x, y, z = torch.where(xyz > 0.008856, xyz.clamp(min=0.008856).pow(1 / 3), 7.787 * xyz + 4 / 29)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
