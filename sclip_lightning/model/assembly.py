@@ -29,18 +29,20 @@ def load_networks(
         CheckpointError: Weights cannot be found, read or fitted.
         ConfigError: Two parts mean different networks by one name.
     """
-    tower = ClipTower(clip.model.visual)
-    networks: dict[str, nn.Module] = {"clip": tower}
-    shared = dict(loaded or {})
     users: dict[str, Part] = {}
     for part in parts:
         for name in part.networks:
-            source, first = part.source(name), users.setdefault(name, part)
-            if source != first.source(name):
+            first = users.setdefault(name, part)
+            if part.source(name) != first.source(name):
                 raise ConfigError(_two_networks(name, first, part))
-            if source not in shared:
-                shared[source] = part.load_network(name, tower.text_width)
-            networks[name] = shared[source]
+    tower = ClipTower(clip.model.visual)
+    networks: dict[str, nn.Module] = {"clip": tower}
+    shared = dict(loaded or {})
+    for name, part in users.items():
+        source = part.source(name)
+        if source not in shared:
+            shared[source] = part.load_network(name, tower.text_width)
+        networks[name] = shared[source]
     return networks
 
 
