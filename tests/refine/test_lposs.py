@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from sclip_lightning.data.reading.benchmark import ClassNames
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.refine import LPOSS
 from sclip_lightning.refine.graph import patch_graph
@@ -88,6 +89,29 @@ def test_the_authors_features_of_both_networks():
     assert_near(F.normalize(features, dim=1), GOLDEN.tensor("small/clip_features"), FEATURES)
     cosines = compare_with_texts(features, here.texts)
     assert_near(cosines, GOLDEN.tensor("small/patch_cosines"), FEATURES)
+
+
+@GOLDEN.each("text/prompt_features")
+def test_the_authors_averages_of_prompts():
+    """As ``build_text_bank`` has it: unit prompts, their mean, a unit vector."""
+    mean = F.normalize(GOLDEN.tensor("text/prompt_features"), dim=-1).mean(dim=0)
+    assert_near(F.normalize(mean, dim=0), GOLDEN.tensor("text/features")[0], FEATURES)
+
+
+@GOLDEN.each("text/class_lines")
+def test_the_authors_names_are_split_alike():
+    assert classes_of("text") == GOLDEN["text/query_idx"].tolist()
+
+
+@GOLDEN.each("flat/text/class_lines")
+def test_the_authors_names_without_synonyms():
+    assert classes_of("flat/text") == GOLDEN["flat/text/query_idx"].tolist()
+
+
+def classes_of(vocabulary):
+    """The class of every name; the authors' lines are split by semicolons."""
+    lines = [line.replace(";", ", ") for line in GOLDEN[f"{vocabulary}/class_lines"].tolist()]
+    return [index for index, names in enumerate(ClassNames.load(lines).synonyms) for _ in names]
 
 
 @torch.no_grad()
