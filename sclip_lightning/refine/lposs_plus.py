@@ -25,8 +25,8 @@ __all__ = ["LPOSSPlus", "best_name_first", "image_graph"]
 
 #: What L, a and b are divided by.
 LAB_SCALE = (100.0, 128.0, 128.0)
-#: Numbers in a vector of an iteration, of which there are seven: 64 MiB on a CPU ...
-CPU_BLOCK = 2**24
+#: Numbers in a vector of an iteration, of which there are five: 128 MiB on a CPU ...
+CPU_BLOCK = 2**25
 #: ... and 256 MiB on an accelerator. However large the image is, products take a few queries together.
 ACCELERATOR_BLOCK, FEWEST = 2**26, 8
 
