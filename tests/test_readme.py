@@ -15,6 +15,8 @@ from sclip_lightning.windows import Decoder, MapStep, SheetStep
 from tests.fake_data import draw_labels, write_image
 from tests.records.synthetic import make_run
 
+pytestmark = pytest.mark.usefixtures("plain_board")
+
 ROOT = Path(__file__).parent.parent
 README, GUIDE = (ROOT / "README.md").read_text(), (ROOT / "docs/guide.md").read_text()
 BOTH = f"{README}\n{GUIDE}"

@@ -8,7 +8,6 @@ alpha, see :class:`LPOSS`; and the maximum over a class's names is taken where t
 while the authors take it at that of the network's input (up to 0.014 % of the labels of their recorded images).
 """
 
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
@@ -42,10 +41,11 @@ class LPOSS(SheetStep):
     Defaults are the authors' only values, the same for all benchmarks; figures they publish use no threshold.
 
     Args:
-        network: The second network: a DINO, DINOv2 or DINOv3 by timm's name, such as vit_small_patch16_224.dino. Null
-            takes the values of CLIP's own last block instead, which is not published.
-        weights: published (on the Hugging Face Hub), or the path of a checkpoint. Null, random weights, is accepted
-            only together with random CLIP weights.
+        network: The second network: a DINO, DINOv2 or DINOv3 by timm's name, such as vit_small_patch16_224.dino;
+            local-dir:FOLDER with timm's config.json and model.safetensors; or demo. Null takes the values of CLIP's own
+            last block instead, which is not published.
+        weights: published (on the Hugging Face Hub, or in the network's folder), demo, or the path of a checkpoint.
+            Null, random weights, is accepted only together with random CLIP weights.
         k: Patches that each one chooses as neighbours, itself included; at least 1. Fewer where there are fewer.
         gamma: Exponent of cosine similarities; above 0.
         sigma: Decay of the edges per pixel of the network's input; at least 0. The paper has its inverse, 100 pixels.
@@ -84,11 +84,6 @@ class LPOSS(SheetStep):
         del name, width
         assert self.network is not None
         return load_features(self.network, self.weights)
-
-    def source(self, name: str) -> Hashable:
-        """Whoever names the same network and weights shares it."""
-        del name
-        return self.network, self.weights
 
     def __call__(self, sheet: Sheet, scene: Scene) -> Sheet:
         """Propagate [W, r, c, Q] logits, on the cells of the second network where there is one; the grid stays.

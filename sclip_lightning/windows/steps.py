@@ -61,9 +61,9 @@ class Part:
     def source(self, name: str) -> Hashable:
         """What one of ``networks`` is loaded from: parts that say the same share it.
 
-        By default the part's kind, the name and the file in its field ``weights``.
+        By default what its fields ``network`` and ``weights`` name; without the first, its kind counts.
         """
-        return type(self), name, getattr(self, "weights", None)
+        return getattr(self, "network", None) or (type(self), name), getattr(self, "weights", None)
 
     def settled(self: P) -> P:
         """The same part with every choice spelled out that it makes by itself; itself by default."""

@@ -156,6 +156,15 @@ def test_lposs_comes_with_its_weights_and_decoder():
         assert [part["class_path"] for part in section["refiners"]] == refiners
 
 
+@pytest.mark.parametrize("benchmark", PUBLISHED)
+def test_the_protocol_of_glaclip(benchmark):
+    """That of ProxyCLIP with other windows, thresholds and prompt names."""
+    found, short_side = protocol_of("glaclip", benchmark), 560 if benchmark == "Cityscapes" else 336
+    with_background = benchmark in ("VOC21", "Context60", "COCOObject")
+    expected = {"crop": 224, "prob_threshold": 0.1 if with_background else 0, "class_file": None}
+    assert found == replace(protocol_of("proxyclip", benchmark), short_side=short_side, **expected)
+
+
 @pytest.mark.parametrize("name", ["clearclip", "maskclip", "naclip", "resclip", "sclip"])
 def test_numbers_have_the_types_that_run_descriptions_had(name):
     """An integer where there was a float would make a run differ from itself."""
