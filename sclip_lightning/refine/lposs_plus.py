@@ -6,7 +6,7 @@ of its own here and takes any logits.
 
 As there it works at the size of the network's input, on logits of all names, and the maximum over a class's names is
 that of this size. What deviates: the result is multiplied by 1 - alpha, see :class:`LPOSSPlus`, and the iteration is
-float32 where theirs is float64 (1e-5 of the largest logit).
+float32 where theirs is float64 (2e-6 of the largest logit).
 """
 
 from dataclasses import dataclass

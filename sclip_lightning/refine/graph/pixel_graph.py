@@ -5,8 +5,8 @@ Segmentation", CVPR 2025, arXiv 2503.19777; constants as in vladan-stojnic/LPOSS
 
 The matrix is stored as dense blocks: for four pixels side by side the weights to all pixels within reach of any of
 them. A fifth of these are zeros for 13 x 13 neighbours, but a product is then one of dense matrices, and there are no
-indices. On one CPU thread, 448 x 597 pixels: weights take 0.22 GB, where lists of neighbours take 0.36, and half a second
-to make, where these take three; a product takes 0.07, 0.15 and 0.63 s for 1, 43 and 171 columns, where
+indices. On one CPU thread, 448 x 597 pixels: weights take 0.22 GB, where lists of neighbours take 0.36, and half a
+second to make, where these take three; a product takes 0.07, 0.15 and 0.63 s for 1, 43 and 171 columns, where
 ``torch.sparse_csr`` takes 0.07, 0.19 and 0.88 s and ``embedding_bag`` 0.09, 0.14 and 0.56 s.
 """
 
