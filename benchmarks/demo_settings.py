@@ -14,7 +14,14 @@ from pathlib import Path
 import torch
 import yaml
 
-from sclip_lightning.decoding import SCCLIP, ClassTokenShare, LastBlock, PresencePrior, ProcrustesAttention
+from sclip_lightning.decoding import (
+    SCCLIP,
+    ClassTokenShare,
+    LastBlock,
+    PresencePrior,
+    ProcrustesAttention,
+    ProxyCLIP,
+)
 from sclip_lightning.demo.benchmark import Demo, write_scenes
 from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.options import SegmentorOptions
@@ -48,6 +55,14 @@ CANDIDATES = {
             },
         },
         lambda changes: {"decoder": replace(CALIBRATED, **changes)},
+    ),
+    "ProxyCLIP": (
+        {
+            "as published": {},
+            **{f"gamma {x}": {"gamma": x} for x in (6.0, 10.0, 15.0, 20.0, 40.0)},
+            **{f"beta {b}, gamma {g}": {"beta": b, "gamma": g} for b in (0.8, 1.5) for g in (3.0, 10.0, 20.0)},
+        },
+        lambda changes: {"decoder": ProxyCLIP("demo", "demo", **changes)},
     ),
     "PEARL's attention": (
         {f"alpha {x}": x for x in (0.0, 0.08, 0.3, 1.0, 2.0, 4.0)},

@@ -10,6 +10,7 @@ from pathlib import Path
 
 __all__ = [
     "DEMO",
+    "DEMO_FEATURES",
     "DEMO_NETWORKS",
     "PARTIAL",
     "cache_folder",
@@ -25,6 +26,8 @@ __all__ = [
 DEMO = "demo"
 #: ... and the folder with their files: open_clip's two for CLIP, and ``loftup.safetensors``.
 DEMO_NETWORKS = Path(__file__).parent / "demo" / "networks"
+#: The folder of the second network, with timm's two files.
+DEMO_FEATURES = DEMO_NETWORKS / "features"
 
 
 #: How the names of files begin that are being written; one that stays was left behind by a process that was killed.

@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import shutil
 from itertools import count
 
+import numpy as np
 import pytest
 import torch
 from filelock import FileLock
@@ -89,6 +90,15 @@ def own_cache(caches, monkeypatch):
     monkeypatch.setenv("SCLIP_CACHE", str(next(caches)))
 
 
+@pytest.fixture
+def plain_board(monkeypatch):
+    """For runs whose event files nobody looks at: TensorBoard's pictures, a sixth of a tiny run's time, are dots."""
+    dot = np.zeros((1, 1, 3), np.uint8)
+    for name in ("draw_bars", "draw_confusion"):
+        monkeypatch.setattr(f"sclip_lightning.engine.callbacks.tensorboard.{name}", lambda *_: dot)
+    monkeypatch.setattr("sclip_lightning.pictures.bars.draw_classes", lambda *_: dot)
+
+
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory):
     """Name of a tiny CLIP on disk, for ``architecture``."""
@@ -122,8 +132,8 @@ def once(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def demo_scenes(once):
-    """Folder with the first six test scenes of the demo, which tests only read."""
-    return once("demo-scenes", lambda folder: write_scenes(folder, "test", 6))
+    """Folder with the first four test scenes of the demo, which tests only read."""
+    return once("demo-scenes", lambda folder: write_scenes(folder, "test", 4))
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +143,7 @@ def demo_ablation(once, demo_scenes, tmp_path_factory):
     def ablate(folder):
         small = [f"--data.root={demo_scenes}", f"--output_dir={folder}", "--data.num_workers=0"]
         alone = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.enable_progress_bar=false"]
-        main(["ablate", "--config", "demo.yaml", *small, *alone])
+        main(["ablate", "--config", "demo.yaml", *small, *alone])  # a command of the guide, see test_docs.py
 
     copy = tmp_path_factory.mktemp("demo-runs") / "lightning_logs"
     shutil.copytree(once("demo-runs", ablate), copy)

@@ -1,7 +1,6 @@
 """The commands as a user types them, on generated data and a tiny CLIP."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from tests.fake_data import write_all, write_coco_stuff, write_voc
 from tests.forked import start_sclip
 from tests.tiny_dino import MICRO, write_micro
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 #: Those that the guide shows beside each other are run by its command, see ``tests/demo/test_demo.py``.
@@ -88,7 +89,7 @@ def all_data(tmp_path_factory):
     return write_all(tmp_path_factory.mktemp("all-data"), 3)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("plain_board")
 @pytest.mark.parametrize("config", [*CONFIGS, *METHODS])
 def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_path, capsys):
     if config.startswith("demo"):  # with the networks that come with it
@@ -107,13 +108,14 @@ def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_p
     if config == "scclip.yaml":  # its numbers are those of 12 and 24 blocks
         numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
         own += [f"--model.decoder.{field}={value}" for field, value in numbers.items()]
-    if config == "proxyclip.yaml":
+    if config in ("proxyclip.yaml", "glaclip.yaml"):
         weights = write_micro(tmp_path / "micro.pth")
         own += [f"--model.decoder.network={MICRO}", f"--model.decoder.weights={weights}"]
     run("test", *base, "--config", config, *options, *own)
     assert "mIoU" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("plain_board")
 @pytest.mark.parametrize("benchmark", ["VOC21", "VOC20", "COCOStuff", "ADE20K", "Cityscapes"])
 def test_run_leaves_its_records(benchmark, options, all_data, capsys):
     run("test", "--config", "baseline.yaml", "--data", benchmark, *options, f"--data.root={all_data}", *PANELS)
@@ -142,7 +144,7 @@ def test_run_leaves_its_records(benchmark, options, all_data, capsys):
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("plain_board")
 @pytest.mark.parametrize("config", ["baseline", "resclip"])
 def test_saved_config_runs_again_with_the_same_digits(options, config):
     run("test", "--config", f"{config}.yaml", "--data", "VOC21", *options)
@@ -181,7 +183,6 @@ def test_own_data(options, all_data):
     assert any("Own data" in note for note in results["notes"])
 
 
-@pytest.mark.slow
 def test_resclips_parts_are_switches_of_their_own(options):
     base = ["test", "--config", "baseline.yaml", "--data", "COCOStuff", *options]
     run(*base)
@@ -198,7 +199,6 @@ def test_resclips_parts_are_switches_of_their_own(options):
     assert (runs["rcs"]["protocol"]["sfr"], runs["sfr"]["protocol"]["rcs"]) == ("off", "off")
 
 
-@pytest.mark.slow
 def test_batch_size_changes_no_digit(options):
     for size in (1, 2, 3):
         run(
@@ -248,7 +248,6 @@ def test_without_logger_only_the_table_remains(options, capsys):
     assert list(Path.cwd().iterdir()) == []
 
 
-@pytest.mark.slow
 def test_panels_of_chosen_images(options, capsys):
     run("test", "--config", "baseline.yaml", "--data", "COCOStuff", *options, "--panels.count=1")
     (panel,) = Path("lightning_logs/COCOStuff/baseline/panels").iterdir()
@@ -268,17 +267,14 @@ def test_panels_of_chosen_images(options, capsys):
     assert "nobody" in error
 
 
-@pytest.mark.slow
 def test_more_processes_change_no_digit(options, tmp_path):
     """One, two (uneven shards) and four (more than images), the last two as processes with gloo."""
     command = ["test", "--config", "baseline.yaml", "--data", "VOC21", *options, *PANELS]
     run(*command, "--trainer.devices=1", "--name=1")
-    two = [sys.executable, "-m", "sclip_lightning", *command, "--trainer.devices=2", "--name=2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    ended = subprocess.run(two, env=environment, check=True, timeout=300, capture_output=True, text=True)
-    assert "deprecated" not in ended.stderr
-    four = start_sclip(*command, "--trainer.devices=4", "--name=4", slow=False)
-    assert four.wait(300) == 0, four.stderr.read()
+    for devices in (2, 4):
+        started = start_sclip(*command, f"--trainer.devices={devices}", f"--name={devices}", slow=False)
+        assert started.wait(300) == 0, started.stderr.read()
+        assert "deprecated" not in started.stderr.read()
     one, two, four = (load(f"VOC21/{devices}") for devices in (1, 2, 4))
     assert one["metrics"] == two["metrics"] == four["metrics"]
     assert one["classes"] == two["classes"] == four["classes"]
@@ -288,7 +284,6 @@ def test_more_processes_change_no_digit(options, tmp_path):
     assert [[file.read_bytes() for file in files] for files in panels] == [[f.read_bytes() for f in panels[0]]] * 3
 
 
-@pytest.mark.slow
 def test_loftup(options, tmp_path, capsys, monkeypatch):
     base = ["test", "--config", "baseline.yaml", "--config", "loftup.yaml", "--data", "COCOStuff", *options]
     torch.save(load_loftup(None, dim=16).state_dict(), tmp_path / "loftup.bin")
@@ -307,7 +302,6 @@ def test_loftup(options, tmp_path, capsys, monkeypatch):
     assert "haiwen/loftup-clip" in fails(capsys, *base)
 
 
-@pytest.mark.slow
 def test_refiners(options, capsys):
     base = ["test", "--config", "baseline.yaml", "--data", "COCOStuff", *options]
     run(*base)

@@ -14,6 +14,8 @@ from sclip_lightning.cli import main
 from tests.fake_data import draw_labels, write_all, write_image
 from tests.test_docs import QUIET, commands_of
 
+pytestmark = [pytest.mark.usefixtures("plain_board"), pytest.mark.slow]
+
 PAGE = Path(__file__).parent.parent / "docs/extending.md"
 FILES = dict(re.findall(r"```python\n# (own/\w+\.py)\n(.*?)```", PAGE.read_text(), re.DOTALL))
 COMMANDS = list(commands_of(PAGE))

@@ -10,7 +10,15 @@ import torch
 
 from sclip_lightning import Segmentor
 from sclip_lightning.cli import main
-from sclip_lightning.decoding import SCCLIP, ClassTokenShare, LastBlock, PresencePrior, ProcrustesAttention, ProxyCLIP
+from sclip_lightning.decoding import (
+    GLACLIP,
+    SCCLIP,
+    ClassTokenShare,
+    LastBlock,
+    PresencePrior,
+    ProcrustesAttention,
+    ProxyCLIP,
+)
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.refine import LPOSS
 from sclip_lightning.upsampling import LoftUp, ResizedFeatures
@@ -18,6 +26,8 @@ from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from tests.fake_data import write_voc
 from tests.test_docs import QUIET
 from tests.tiny_dino import MICRO, write_micro
+
+pytestmark = [pytest.mark.usefixtures("plain_board"), pytest.mark.slow]
 
 SECTION = (
     (Path(__file__).parent.parent / "docs/guide.md").read_text().split("### Which go together")[1].split("\n## ")[0]
@@ -35,6 +45,8 @@ PAIRS = [
 ]
 #: The column of a part that is also a row.
 DIRECT = {"direct": "LoftUp in direct mode"}
+#: Decoders on a second network.
+ON_DINO = {"ProxyCLIP": ProxyCLIP, "GLACLIP": GLACLIP}
 REFUSALS = [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in REFUSED.splitlines()]
 
 
@@ -69,8 +81,8 @@ def options_of(first, second, weights, dino_weights):
     if first == "SCCLIP":
         # The tower has ten blocks, and numbers are published for 12 and 24.
         decoder = SCCLIP(similarity_block=6, post_block=3, second_pass=(3, 8), class_share=0.3, **own)
-    elif first == "ProxyCLIP":
-        decoder = ProxyCLIP(MICRO, dino_weights, **own)
+    elif first in ON_DINO:
+        decoder = ON_DINO[first](MICRO, dino_weights, **own)
     elif first == "ProcrustesAttention":
         decoder = LastBlock(ProcrustesAttention(), **own)
     else:
@@ -89,7 +101,8 @@ def test_pairs_go_together_as_the_table_says(first, second, says, tiny_clip, lof
     weights = loftup_weights, dino_weights
     if says == "refused":
         # An option that a part does not have is a TypeError in Python, as for any other function.
-        with pytest.raises(TypeError if first in ("SCCLIP", "ProxyCLIP") and second in ("RCS", "SFR") else ConfigError):
+        no_option = first in ("SCCLIP", *ON_DINO) and second in ("RCS", "SFR")
+        with pytest.raises(TypeError if no_option else ConfigError):
             probabilities(tiny_clip, options_of(first, second, *weights))
         return
     assert says == "yes"
@@ -101,7 +114,7 @@ def test_pairs_go_together_as_the_table_says(first, second, says, tiny_clip, lof
 
 def test_the_table_has_every_pair():
     attentions = {"vanilla", "sclip", "clearclip", "naclip", "segearth", "maskclip"}
-    decoders = {"ProcrustesAttention", "SCCLIP", "ProxyCLIP"}
+    decoders = {"ProcrustesAttention", "SCCLIP", *ON_DINO}
     assert {first for first, _, _ in PAIRS} == attentions | decoders | {"LoftUp in direct mode"}
     parts = {"RCS", "SFR", "ClassTokenShare", "PresencePrior", "LPOSS", "LoftUp", "direct", "ResizedFeatures"}
     assert set(COLUMNS) == parts
@@ -120,7 +133,7 @@ def test_refusals_say_what_the_table_says(
     if "SCCLIP" in given and "prior" in given:
         numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
         small += [f"--model.decoder.{name}={value}" for name, value in numbers.items()]
-    if "ProxyCLIP" in given:
+    if any(name in given for name in ON_DINO):
         small.append(f"--model.decoder.network={MICRO}")
         small += [] if "weights" in given else [f"--model.decoder.weights={dino_weights}"]
     with pytest.raises(SystemExit) as ending:

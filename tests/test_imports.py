@@ -10,7 +10,9 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import sclip_lightning
 
@@ -28,18 +30,41 @@ WITHOUT = [
         ],
     ),
 ]  # fmt: skip
-#: Imports the modules of some groups and prints, for each that loaded one of its group's packages first, which.
+#: Imports the modules of some groups and runs some code, and prints, for each that loaded one of the packages that it
+#: must not first, which. All in one process, since importing torch and what goes with it takes seconds.
 PROBE = """
 import importlib, json, sys
 found = {}
-for unwanted, modules in json.loads(sys.argv[1]):
+def watch(what, unwanted, action):
+    before = set(sys.modules)
+    action()
+    loaded = [name for name in unwanted if name in sys.modules and name not in before]
+    if loaded:
+        found[what] = loaded
+groups, uses = json.loads(sys.argv[1])
+for unwanted, modules in groups:
     for module in modules:
-        before = set(sys.modules)
-        importlib.import_module(module)
-        loaded = [name for name in unwanted if name in sys.modules and name not in before]
-        if loaded:
-            found[module] = loaded
+        watch(module, unwanted, lambda: importlib.import_module(module))
+for what, (unwanted, code) in uses.items():
+    watch(what, unwanted, lambda: exec(code, {}))
 print(json.dumps(found))
+"""
+#: What is imported only when something is used, in Python and by the command.
+SEGMENT = """
+import numpy as np
+from sclip_lightning import Segmentor
+from sclip_lightning.decoding import LastBlock
+from sclip_lightning.refine import LPOSS, PAMR, DenseCRF
+options = dict(decoder=LastBlock("naclip", rcs=True, sfr=True), refiners=[LPOSS(), PAMR(1), DenseCRF(1)])
+segmentor = Segmentor.from_pretrained({architecture!r}, templates="none", device="cpu", **options)
+prediction = segmentor.predict(np.zeros((40, 60, 3), np.uint8), "cat, sky", background=True)
+assert prediction.probabilities.shape == (3, 40, 60)
+prediction.overlay()
+"""
+PREDICT = """
+from sclip_lightning.cli import main
+model = ["--model.architecture=demo", "--model.weights=demo", "--model.crop=64", "--model.stride=32"]
+main(["predict", "--images={images}", "--output_dir={out}", "--classes=sky, grass", "--short_side=64", *model])
 """
 
 
@@ -52,11 +77,12 @@ def modules_of(room):
     return [".".join(name[:-1] if name[-1] == "__init__" else name) for name in parts]
 
 
-def loaded_by(groups):
-    """What importing modules loads of what it must not, by the first module that does."""
-    command = [sys.executable, "-c", PROBE, json.dumps(groups)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
-    return json.loads(ran.stdout)
+def loaded_by(groups, uses=None):
+    """What importing modules, and then code by name, load of what they must not, by the first module that does."""
+    command = [sys.executable, "-c", PROBE, json.dumps([groups, uses or {}])]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout.splitlines()[-1])
 
 
 def test_every_module_can_be_imported():
@@ -70,36 +96,23 @@ def test_every_module_can_be_imported():
 
 
 @pytest.mark.slow
-def test_rooms_load_no_more_than_they_are_said_to():
+def test_rooms_load_no_more_than_they_are_said_to_and_segmenting_loads_no_lightning(tiny_clip, tmp_path):
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "black.png")
     groups = [(unwanted, [name for room in rooms for name in modules_of(room)]) for unwanted, rooms in WITHOUT]
-    assert loaded_by(groups) == {}
+    uses = {
+        "segmenting": (LIGHTNING, SEGMENT.format(architecture=tiny_clip)),
+        "sclip predict": (LIGHTNING, PREDICT.format(images=tmp_path / "black.png", out=tmp_path / "out")),
+    }
+    assert loaded_by(groups, uses) == {}
+    assert len(list((tmp_path / "out/labels").iterdir())) == 1
 
 
 @pytest.mark.slow
 def test_the_probe_sees_what_is_loaded():
     found = loaded_by(
-        [(["torch", "numpy"], ["sclip_lightning.records"]), (["torch"], ["sclip_lightning.windows.grid"])]
+        [(["torch", "numpy"], ["sclip_lightning.records"]), (["torch"], ["sclip_lightning.windows.grid"])],
+        {"reading colours": (["colorsys"], "import colorsys")},
     )
-    assert found == {"sclip_lightning.records": ["numpy"], "sclip_lightning.windows.grid": ["torch"]}
+    expected = {"sclip_lightning.records": ["numpy"], "sclip_lightning.windows.grid": ["torch"]}
+    assert found == expected | {"reading colours": ["colorsys"]}
     assert find_spec("lightning")  # under this name it could be loaded
-
-
-@pytest.mark.slow
-def test_segmenting_loads_no_lightning(tiny_clip):
-    """What is imported only when it is used."""
-    code = (
-        "import sys, sclip_lightning, numpy as np\n"
-        "assert 'torch' not in sys.modules\n"
-        "from sclip_lightning import Segmentor\n"
-        "from sclip_lightning.decoding import LastBlock\n"
-        "from sclip_lightning.refine import LPOSS, PAMR, DenseCRF\n"
-        "options = dict(decoder=LastBlock('naclip', rcs=True, sfr=True), refiners=[LPOSS(), PAMR(1), DenseCRF(1)])\n"
-        f"segmentor = Segmentor.from_pretrained({tiny_clip!r}, templates='none', device='cpu', **options)\n"
-        "prediction = segmentor.predict(np.zeros((40, 60, 3), np.uint8), 'cat, sky', background=True)\n"
-        "assert prediction.probabilities.shape == (3, 40, 60)\n"
-        "prediction.overlay()\n"
-        "print([name for name in ('lightning', 'pytorch_lightning') if name in sys.modules])\n"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.strip() == "[]"

@@ -16,6 +16,8 @@ from tests.fake_data import draw_labels, write_image
 from tests.records.synthetic import make_run
 from tests.test_docs import write_maps
 
+pytestmark = pytest.mark.usefixtures("plain_board")
+
 ROOT = Path(__file__).parent.parent
 README, GUIDE = (ROOT / "README.md").read_text(), (ROOT / "docs/guide.md").read_text()
 BOTH = f"{README}\n{GUIDE}"

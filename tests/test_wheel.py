@@ -46,7 +46,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     of_distribution = {name for name in names if ".dist-info/" in name}
     configs = {f"sclip_lightning/{path}" for path in files_below("configs")}
     assert names - of_distribution == files_below("sclip_lightning") | configs
-    for needed in ("py.typed", "methods/sclip.yaml", "demo/networks/loftup.safetensors", "configs/data/voc21.yaml"):
+    networks = ("demo/networks/loftup.safetensors", "demo/networks/features/model.safetensors")
+    for needed in ("py.typed", "methods/sclip.yaml", *networks, "configs/data/voc21.yaml"):
         assert f"sclip_lightning/{needed}" in names
     licences = {name.partition("/licenses/")[2] for name in of_distribution if "/licenses/" in name}
     assert licences == {"LICENSE", "docs/third_party.md"}
@@ -73,10 +74,10 @@ def test_the_demo_runs_from_the_wheel(wheel, demo_scenes, tmp_path):
         [sys.executable, "-c", where], cwd=here, env=environment, capture_output=True, text=True, check=True
     )
     assert Path(found.stdout.strip()) == place / "sclip_lightning/__init__.py"
-    small = [f"--data.root={demo_scenes}", "--data.num_samples=2", "--data.num_workers=0", "--trainer.accelerator=cpu"]
+    small = [f"--data.root={demo_scenes}", "--data.num_samples=1", "--data.num_workers=0", "--trainer.accelerator=cpu"]
     command = [sys.executable, "-m", "sclip_lightning", "test", "--config", "demo.yaml", *small, "--trainer.devices=1"]
     done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "mIoU" in done.stdout
     (results,) = here.glob("lightning_logs/Demo/*/results.json")
-    assert json.loads(results.read_text())["protocol"]["images"] == "2 of 6"
+    assert json.loads(results.read_text())["protocol"]["images"] == "1 of 4"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+from safetensors.torch import save_file
 from torch import Tensor
 
 #: Real tokenizer, ten layers for residual attention, tiny everything else; 4 x 4 patches of 16 pixels.
@@ -33,7 +34,7 @@ def write_tiny_clip(folder: Path, seed: int = 0, config: dict[str, Any] = TINY) 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
     torch.manual_seed(seed)
-    torch.save(build(config).state_dict(), folder / "open_clip_pytorch_model.bin")
+    save_file(build(config).state_dict(), folder / "open_clip_model.safetensors")
     return f"local-dir:{folder}"
 
 

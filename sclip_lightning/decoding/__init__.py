@@ -7,6 +7,7 @@ mechanism is a file.
 from sclip_lightning.decoding.attention import Attention, NeighbourAttention
 from sclip_lightning.decoding.class_share import ClassTokenShare
 from sclip_lightning.decoding.feedback import SemanticFeedback
+from sclip_lightning.decoding.glaclip import GLACLIP
 from sclip_lightning.decoding.last_block import LastBlock
 from sclip_lightning.decoding.pearl import ProcrustesAttention
 from sclip_lightning.decoding.presence import PresencePrior
@@ -15,6 +16,7 @@ from sclip_lightning.decoding.residual import ResidualAttention
 from sclip_lightning.decoding.scclip import SCCLIP
 
 __all__ = [
+    "GLACLIP",
     "SCCLIP",
     "Attention",
     "ClassTokenShare",

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sclip_lightning.decoding.affinity.second_network import merged_at, to_text_space, values_on
 from sclip_lightning.ranges import above, between
 from sclip_lightning.towers import ClipTower, FeatureTower, load_features
-from sclip_lightning.windows import Scene, Tokens, WindowDecoder, WindowGrid
+from sclip_lightning.windows import Scene, Tokens, WindowDecoder
 from sclip_lightning.windows.merge import ACCELERATOR_BLOCK, CPU_BLOCK
 
 __all__ = ["ProxyCLIP", "proxy_mix"]
@@ -26,9 +27,10 @@ class ProxyCLIP(WindowDecoder):
     """CLIP's values under the attention of a second network, on its grid (Lan et al., ECCV 2024, arXiv 2408.04883).
 
     Args:
-        network: The second network: a DINO, DINOv2 or DINOv3 by timm's name, such as vit_small_patch16_224.dino.
-        weights: published (on the Hugging Face Hub), or the path of a checkpoint. Null, random weights, is accepted
-            only together with random CLIP weights.
+        network: The second network: a DINO, DINOv2 or DINOv3 by timm's name, such as vit_small_patch16_224.dino;
+            local-dir:FOLDER with timm's config.json and model.safetensors; or demo.
+        weights: published (on the Hugging Face Hub, or in the network's folder), demo, or the path of a checkpoint.
+            Null, random weights, is accepted only together with random CLIP weights.
         beta: Patches take part whose cosine is at least this many times the window's mean cosine.
         gamma: Factor on the cosines in the attention.
     """
@@ -69,20 +71,9 @@ class ProxyCLIP(WindowDecoder):
         tower: ClipTower = scene.networks["clip"]
         features = scene.networks[self.dino].features(pixels)
         grid = features.shape[1], features.shape[2]
-        trunk = tower.trunk(pixels)
-        _, _, v = tower.project(trunk.x, tower.depth)
-        values = v[:, :, trunk.prefix :].transpose(2, 3).flatten(1, 2).unflatten(2, trunk.grid)
-        values = F.interpolate(values, grid, mode="bilinear", align_corners=False).flatten(2).mT
+        values = values_on(grid, tower, pixels)
         mixed = proxy_mix(features.flatten(1, 2), values, self.beta, self.gamma)
-        by_head = mixed.unflatten(2, (v.shape[1], -1)).transpose(1, 2)
-        tokens = tower.to_text_space(tower.output(by_head, tower.depth))
-        return Tokens(tokens.unflatten(1, grid), _merged_at(scene))
-
-
-def _merged_at(scene: Scene) -> WindowGrid:
-    """Where the windows lie; of an image taken whole, logits go from its cells to the output's size at once."""
-    grid, size = scene.windows.grid, scene.output_size
-    return WindowGrid(size, size, (0,), (0,), whole=True) if grid.whole else grid
+        return Tokens(to_text_space(tower, mixed).unflatten(1, grid), merged_at(scene))
 
 
 def proxy_mix(features: Tensor, values: Tensor, beta: float, gamma: float) -> Tensor:

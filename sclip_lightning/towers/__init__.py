@@ -2,7 +2,8 @@
 
 from sclip_lightning.towers.checkpoints import Clip, load_clip
 from sclip_lightning.towers.clip import ClipTower
-from sclip_lightning.towers.dino import FeatureTower, load_features
+from sclip_lightning.towers.dino import FeatureTower
+from sclip_lightning.towers.dino_weights import load_features
 from sclip_lightning.towers.text import build_text_bank
 from sclip_lightning.towers.tower import Tower, Trunk
 

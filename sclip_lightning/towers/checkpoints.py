@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,17 @@ def load_clip(architecture: str = "ViT-B-16-quickgelu", weights: str | None = "o
         description = "from the model's folder"
     check_finite(model, description)
     model.eval().requires_grad_(False)
-    tokenizer = open_clip.get_tokenizer(source)
     configuration = json.dumps(open_clip.get_model_config(source), sort_keys=True)
+    tokenizer = _tokenizer(source, configuration)
     return Clip(model, tokenizer, architecture, description, fingerprint(model), configuration)
+
+
+@lru_cache(4)
+def _tokenizer(source: str, configuration: str) -> Callable[[list[str]], Tensor]:
+    """Make a tokenizer, which takes a tenth of a second, once for all models of one source and configuration."""
+    del configuration  # it tells apart what a folder held at different times
+    tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(source)
+    return tokenizer
 
 
 def _create(architecture: str, tag: str | None) -> nn.Module:

@@ -5,25 +5,15 @@ Trained without labels, they tell objects apart more finely than CLIP does, and 
 """
 
 import math
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from sclip_lightning.errors import CheckpointError, ConfigError, DataError
-from sclip_lightning.towers.checkpoints import check_finite, fit, read_state_dict
+from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.towers.clip import resize_position_embedding
 
-__all__ = ["PUBLISHED", "FeatureTower", "load_features"]
-
-#: Name that stands for the weights that timm's own repository on the Hugging Face Hub has for a network.
-PUBLISHED = "published"
-#: The file in such a repository: tensors, and nothing that could be run.
-_FILE = "model.safetensors"
-#: Names of networks that are of this family and a transformer.
-_FAMILY = "vit_*dino*"
+__all__ = ["FeatureTower"]
 
 #: Mean and standard deviation of red, green and blue in 0..1: the input of CLIP, and that of ImageNet's networks.
 _CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -39,7 +29,7 @@ class FeatureTower(nn.Module):
         network: timm's ``VisionTransformer`` or ``Eva`` without a head, for images of any size. Where its position
             embedding has a place for the class token it is resized by DINO's rule, which is not timm's. For the others,
             DINOv2 with registers and DINOv3, timm's is taken; it is said to be theirs, which was not checked.
-        architecture: timm's name for it.
+        architecture: timm's name for it, or the folder that it comes from.
         weights: What was loaded, in words for a report.
     """
 
@@ -132,67 +122,3 @@ class FeatureTower(nn.Module):
         x = torch.cat([network.cls_token.expand(len(pixels), -1, -1), patches], dim=1) + position
         tokens: Tensor = network.norm(network.blocks(x))
         return tokens
-
-
-def load_features(architecture: str, weights: str | None = PUBLISHED) -> FeatureTower:
-    """Load a network of the DINO family, on the CPU.
-
-    Args:
-        architecture: timm's name for it, such as ``vit_base_patch8_224.dino``.
-        weights: ``published`` for those on the Hugging Face Hub or in its local cache, the path of a checkpoint with
-            timm's names, which for DINO are the authors' own (a state dict of ``torch.save`` or safetensors), or None
-            for random weights.
-
-    Raises:
-        CheckpointError: timm has no such network, or weights are not found, cannot be read, do not fit or hold values
-            that are not finite.
-    """
-    import timm
-
-    known = sorted({*timm.list_models(_FAMILY), *timm.list_models(_FAMILY, pretrained=True)})
-    if architecture not in known:
-        near = get_close_matches(architecture, known, cutoff=0.3) or known
-        msg = (
-            f"timm {timm.__version__} has no network {architecture!r} of the DINO family. Set network to one it has, "
-            f"such as {' or '.join(near)}."
-        )
-        raise CheckpointError(msg)
-    path = None if weights is None else _find(architecture, weights)  # before the network is made, which takes seconds
-    network = timm.create_model(architecture, pretrained=False, num_classes=0, dynamic_img_size=True)
-    if path is None:
-        return FeatureTower(network, architecture, "untrained (random)")
-    fit(network, read_state_dict(path), path, "network")
-    description = PUBLISHED if weights == PUBLISHED else path.name
-    check_finite(network, description)
-    return FeatureTower(network, architecture, description)
-
-
-def _find(architecture: str, weights: str) -> Path:
-    path = _download(architecture) if weights == PUBLISHED else Path(weights).expanduser()
-    if not path.is_file():
-        msg = (
-            f"The weights {weights!r} of {architecture} are no file. Give the path of a checkpoint, {PUBLISHED} for "
-            "those on the Hugging Face Hub, or null for random weights."
-        )
-        raise CheckpointError(msg)
-    return path
-
-
-def _download(architecture: str) -> Path:
-    import timm
-    from huggingface_hub import hf_hub_download
-
-    published = timm.get_pretrained_cfg(architecture)
-    repository = published.hf_hub_id if published else None
-    if not repository:
-        msg = f"timm knows of no published weights for {architecture}. Name a checkpoint, or give null for random ones."
-        raise CheckpointError(msg)
-    try:
-        return Path(hf_hub_download(repository, _FILE))
-    except Exception as error:  # offline errors come from whichever HTTP library the client is built on
-        msg = (
-            f"The weights of {architecture} could not be fetched from the Hugging Face Hub and are not in the local "
-            f"cache ({type(error).__name__}: {' '.join(str(error).split())}). On a machine with network, download "
-            f"{_FILE} from https://huggingface.co/{repository}, put it anywhere on this one, and name it as weights."
-        )
-        raise CheckpointError(msg) from error

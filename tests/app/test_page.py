@@ -12,7 +12,7 @@ from sclip_lightning.app.server import served, temporary_folder
 from sclip_lightning.commands.app import make_page, parse
 from tests.browser import chromium, wait_for  # noqa: F401  a fixture
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 TEXT = "return document.querySelector('{}')?.textContent"
 ROWS = "return [...document.querySelectorAll('.sclip-row')].map(row => row.innerText.split('\\n'))"

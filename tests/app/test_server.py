@@ -21,6 +21,8 @@ from sclip_lightning.demo.scenes import CLASSES
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.vocabulary import Vocabulary
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

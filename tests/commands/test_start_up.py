@@ -49,31 +49,19 @@ def test_checking_data_needs_no_torch(voc):
     assert imported == ""
 
 
-def test_scoring_label_maps_needs_no_lightning_and_no_model(voc, tmp_path):
-    *lines, imported = printed(
-        f"main(['score', '--data=VOC21', '--data.root={voc}', '--predictions={voc}/labels'])", cwd=tmp_path
-    )
-    assert any("mIoU" in line for line in lines)
-    assert imported == "torch"
-
-
-def test_panels_of_two_runs_need_no_lightning_and_no_model(voc, tmp_path):
+@pytest.mark.slow
+def test_scoring_and_panels_of_two_runs_need_no_lightning_and_no_model(voc, tmp_path):
+    """In one process, since importing torch takes seconds."""
     (tmp_path / "config.yaml").write_text(
         f"data:\n  class_path: sclip_lightning.data.VOC21\n  init_args:\n    root: {voc}\n    batch_size: 2\n"
     )
     shutil.copytree(voc / "labels", tmp_path / "labels")
     code = (
+        f"main(['score', '--data=VOC21', '--data.root={voc}', '--predictions={voc}/labels']); "
         "from pathlib import Path; from sclip_lightning.commands.parsing.compare_panels import write_panels as write; "
+        "write((Path(), Path()), ['2007_000001'], Path('panels'))"
     )
-    *_, imported = printed(f"{code} write((Path(), Path()), ['2007_000001'], Path('panels'))", cwd=tmp_path)
+    *lines, imported = printed(code, cwd=tmp_path)
+    assert any("mIoU" in line for line in lines)
     assert (tmp_path / "panels/2007_000001.png").is_file()
     assert imported == "torch"
-
-
-@pytest.mark.slow
-def test_predicting_needs_no_lightning(voc, tmp_path):
-    model = "'--model.architecture=demo', '--model.weights=demo', '--model.crop=64', '--model.stride=32'"
-    images = f"'--images={voc}/VOCdevkit/VOC2012/JPEGImages', '--classes=sky, grass', '--short_side=64'"
-    *_, imported = printed(f"main(['predict', {images}, {model}])", cwd=tmp_path)
-    assert len(list((tmp_path / "predictions/labels").iterdir())) == 2
-    assert imported == "open_clip torch"

@@ -10,6 +10,8 @@ from sclip_lightning.records import artefacts
 from sclip_lightning.records.run_folder import clear_run
 from tests.fake_data import write_voc
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path("lightning_logs/VOC21/a")
 EVERYTHING = [
     *("--predictions.labels=true", "--predictions.overlays=true", "--predictions.probabilities=true"),

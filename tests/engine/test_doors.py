@@ -12,6 +12,8 @@ from tests.fake_data import write_voc
 from tests.records.synthetic import make_run
 from tests.records.test_run_folder import ON_UNIX, another_process_in
 
+pytestmark = [pytest.mark.usefixtures("plain_board"), pytest.mark.slow]
+
 FOLDER = Path("lightning_logs/VOC21/a")
 
 

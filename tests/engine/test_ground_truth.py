@@ -16,6 +16,8 @@ from sclip_lightning.engine.recording import Recording
 from sclip_lightning.records import load_records
 from tests.fake_data import write_own
 
+pytestmark = [pytest.mark.usefixtures("plain_board"), pytest.mark.slow]
+
 IMAGES = 3
 FOLDER = Path("lightning_logs/ImageFolder/a")
 
@@ -106,7 +108,6 @@ def test_the_root_may_move_and_options_be_spelled_out(run, own, tmp_path, monkey
     run(root="")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["masks", "images"])
 def test_a_file_that_changed_is_named(run, fails, own, kind, monkeypatch):
     run()

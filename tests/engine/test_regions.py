@@ -12,6 +12,8 @@ from sclip_lightning.cli import main
 from sclip_lightning.engine.module import SegmentationModule
 from tests.fake_data import write_own
 
+pytestmark = pytest.mark.usefixtures("plain_board")
+
 IMAGES = 2
 FOLDER = Path("lightning_logs/ImageFolder/a")
 VOTE = "--model.refiners+=RegionVote"

@@ -1,26 +1,21 @@
 """A few of the attempts, always the same; ``python -m tests.faults`` makes as many as there is time for."""
 
-import subprocess
+import os
 import sys
-from pathlib import Path
+from argparse import Namespace
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.faults.__main__ import run
+from tests.forked import Forked
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
-def test_no_promise_is_broken():
-    """An attempt of each kind, in a process of its own: one that has run anything must not fork."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.faults", "--attempts=5", "--seed=1"],
-        cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "5 ended as promised, 0 did not" in ended.stdout
+def test_no_promise_is_broken(capfd):
+    """An attempt of each kind, in a process of its own, whose working directory and signals are not this one's."""
+    options = Namespace(attempts=5, first=0, seed=1, minutes=None)
+    process = Forked(lambda: sys.exit(run(options)), dict(os.environ), session=True, stderr=True)
+    code, printed = process.wait(600), capfd.readouterr().out
+    assert code == 0, printed + process.stderr.read()
+    assert "5 ended as promised, 0 did not" in printed

@@ -136,6 +136,15 @@ def test_the_protocol_of_proxyclip(benchmark):
     assert found.class_file == (f"{files[benchmark]}_proxyclip.txt" if benchmark in files else None)
 
 
+@pytest.mark.parametrize("benchmark", PUBLISHED)
+def test_the_protocol_of_glaclip(benchmark):
+    """That of ProxyCLIP with other windows, thresholds and prompt names."""
+    found, short_side = protocol_of("glaclip", benchmark), 560 if benchmark == "Cityscapes" else 336
+    with_background = benchmark in ("VOC21", "Context60", "COCOObject")
+    expected = {"crop": 224, "prob_threshold": 0.1 if with_background else 0, "class_file": None}
+    assert found == replace(protocol_of("proxyclip", benchmark), short_side=short_side, **expected)
+
+
 @pytest.mark.parametrize("name", ["clearclip", "maskclip", "naclip", "resclip", "sclip"])
 def test_numbers_have_the_types_that_run_descriptions_had(name):
     """An integer where there was a float would make a run differ from itself."""

@@ -20,6 +20,8 @@ from sclip_lightning.segmentor import Segmentor
 from tests.fake_data import draw_labels, write_image
 from tests.forked import start_sclip
 
+pytestmark = pytest.mark.slow
+
 IMAGES = 6
 PATIENCE = 600
 
@@ -256,7 +258,6 @@ def wait_for_records(process, folder, number):
         time.sleep(0.02)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_in_two_processes_and_gone_on(arguments, predict, number):
     export = "--export=[coco,polygons]"
@@ -281,7 +282,6 @@ def test_killed_in_two_processes_and_gone_on(arguments, predict, number):
     assert [session["devices"] for session in settings("ended")["sessions"]] == ["2 x cpu", "2 x cpu"]
 
 
-@pytest.mark.slow
 def test_a_bad_image_of_another_process_ends_all(arguments):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(noise).save("photos/3.png")
@@ -302,7 +302,6 @@ def test_a_bad_image_of_another_process_ends_all(arguments):
     assert names() == ["0", "1", "2", "4", "5"]
 
 
-@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(predict, monkeypatch):
     """300 images more take less than 64 of their label maps would; drawing and CLIP are left out."""
     image, side = Path("photos/0.png").read_bytes(), 256

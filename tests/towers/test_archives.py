@@ -150,6 +150,7 @@ def test_what_openai_published_is_told_from_the_rest(archive, tmp_path, monkeypa
 
 def test_a_checkpoint_in_a_folder_that_does_not_fit_is_named(tmp_path):
     architecture = write_tiny_clip(tmp_path / "model")
+    (tmp_path / "model" / "open_clip_model.safetensors").unlink()
     torch.save(build(TINY | {"embed_dim": 8}).state_dict(), tmp_path / "model" / "open_clip_pytorch_model.bin")
     with pytest.raises(
         CheckpointError, match=r"open_clip_pytorch_model\.bin does not fit the model.*visual\.proj"
@@ -160,7 +161,9 @@ def test_a_checkpoint_in_a_folder_that_does_not_fit_is_named(tmp_path):
 
 def test_a_checkpoint_in_a_folder_that_cannot_be_read_is_named(tmp_path):
     architecture = write_tiny_clip(tmp_path / "model")
+    (tmp_path / "model" / "open_clip_model.safetensors").unlink()
     path = tmp_path / "model" / "open_clip_pytorch_model.bin"
+    torch.save(build(TINY).state_dict(), path)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=r"open_clip_pytorch_model\.bin cannot be read"):
         load_clip(architecture)

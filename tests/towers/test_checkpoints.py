@@ -1,7 +1,7 @@
 import open_clip
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from sclip_lightning.errors import CheckpointError
 from sclip_lightning.towers.checkpoints import load_clip
@@ -55,7 +55,7 @@ def test_checkpoint_formats_load_alike(tmp_path, tiny_clip, state):
 
 def test_local_folder_brings_its_own_weights(tmp_path):
     architecture = write_tiny_clip(tmp_path / "model", seed=5)
-    stored = torch.load(tmp_path / "model" / "open_clip_pytorch_model.bin", weights_only=True)
+    stored = load_file(tmp_path / "model" / "open_clip_model.safetensors")
     loaded = load_clip(architecture)
     assert torch.equal(loaded.model.visual.proj, stored["visual.proj"])
     assert not loaded.model.training
@@ -63,7 +63,7 @@ def test_local_folder_brings_its_own_weights(tmp_path):
 
 def test_local_folder_without_weights_is_refused(tmp_path):
     architecture = write_tiny_clip(tmp_path / "model")
-    (tmp_path / "model" / "open_clip_pytorch_model.bin").unlink()
+    (tmp_path / "model" / "open_clip_model.safetensors").unlink()
     with pytest.raises(CheckpointError, match="weights"):
         load_clip(architecture)
 

@@ -1,35 +1,20 @@
-"""The second network: what it computes, and where its weights come from."""
-
-from types import SimpleNamespace
+"""The second network: what it computes."""
 
 import pytest
-import timm
 import torch
-from safetensors.torch import save_file
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from timm.models.vision_transformer import VisionTransformer
 
-from sclip_lightning.errors import CheckpointError, ConfigError, DataError
+from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.towers import load_features
-from sclip_lightning.towers.checkpoints import fingerprint
 from sclip_lightning.towers.clip import resize_position_embedding
 from tests.tiny_dino import MICRO, MICRO_WITH_REGISTERS
-
-PUBLISHED = ("vit_base_patch8_224.dino", "vit_base_patch14_reg4_dinov2.lvd142m", "vit_base_patch16_dinov3.lvd1689m")
 
 
 @pytest.fixture(scope="module")
 def tower():
     torch.manual_seed(0)
     return load_features(MICRO, None)
-
-
-@pytest.fixture
-def checkpoint(tower, tmp_path):
-    """A file with the weights of ``tower``."""
-    path = tmp_path / "own.safetensors"
-    save_file(tower.network.state_dict(), path)
-    return path
 
 
 def windows(height, width, count=2):
@@ -80,11 +65,6 @@ def test_registers_are_left_out_and_positions_are_timms(name, prefix, patch):
     torch.testing.assert_close(found, whole[:, prefix:].unflatten(1, (3, 6)), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_timm_holds_the_published_networks(name):
-    assert timm.get_pretrained_cfg(name).hf_hub_id == f"timm/{name}"
-
-
 @torch.no_grad()
 def test_under_autocast_blocks_are_lower_and_colours_are_not(tower):
     pixels = windows(64, 64)
@@ -93,73 +73,6 @@ def test_under_autocast_blocks_are_lower_and_colours_are_not(tower):
         assert torch.equal(tower._renormalised(pixels), tower._renormalised(pixels.double()))
     exact = tower.features(pixels)
     assert 0 < (low.float() - exact).abs().max() < 0.2
-
-
-@pytest.mark.parametrize("kind", ["torch", "safetensors"])
-def test_weights_from_a_file(tower, checkpoint, kind, tmp_path):
-    if kind == "torch":
-        checkpoint = tmp_path / "own.pth"
-        torch.save({"state_dict": tower.network.state_dict()}, checkpoint)
-    loaded = load_features(MICRO, str(checkpoint))
-    assert fingerprint(loaded) == fingerprint(tower)
-    assert (loaded.architecture, loaded.weights) == (MICRO, checkpoint.name)
-    assert not any(parameter.requires_grad for parameter in loaded.parameters())
-    assert not loaded.network.training
-
-
-def test_random_weights_say_so(tower):
-    assert tower.weights == "untrained (random)"
-    assert fingerprint(load_features(MICRO, None)) != fingerprint(tower)
-
-
-def hub(monkeypatch, fetch):
-    """Let ``fetch`` stand for the Hub, which has the micro network."""
-    monkeypatch.setattr(timm, "get_pretrained_cfg", lambda name: SimpleNamespace(hf_hub_id=f"timm/{name}"))
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
-
-
-def test_weights_from_the_hub(monkeypatch, tower, checkpoint):
-    asked = []
-    hub(monkeypatch, lambda *arguments: asked.append(arguments) or str(checkpoint))
-    loaded = load_features(MICRO)
-    assert asked == [(f"timm/{MICRO}", "model.safetensors")]
-    assert fingerprint(loaded) == fingerprint(tower)
-    assert loaded.weights == "published"
-
-
-def test_without_a_network_the_error_says_what_to_fetch(monkeypatch):
-    def offline(*_):
-        raise OSError("no route\nto host")
-
-    hub(monkeypatch, offline)
-    expected = rf"not in the local cache \(OSError: no route to host\).*download model.safetensors from .*/timm/{MICRO}"
-    with pytest.raises(CheckpointError, match=expected):
-        load_features(MICRO)
-    monkeypatch.undo()
-    with pytest.raises(CheckpointError, match="no published weights for"):
-        load_features(MICRO)
-
-
-@pytest.mark.parametrize("name", ["vit_base_patch8_224.dinosaur", "vit_base_patch16_224.augreg_in21k", "resnet50"])
-def test_other_networks_are_refused(name):
-    with pytest.raises(CheckpointError, match=rf"timm [\d.]+ has no network {name!r} of the DINO family.*such as vit_"):
-        load_features(name, None)
-
-
-def test_wrong_checkpoints_are_refused(tower, tmp_path):
-    def saved(state):
-        save_file(state, tmp_path / "wrong.safetensors")
-        return str(tmp_path / "wrong.safetensors")
-
-    state = {name: value.clone() for name, value in tower.network.state_dict().items()}
-    with pytest.raises(CheckpointError, match=r"1 missing \(norm.bias\).*Set network to the model"):
-        load_features(MICRO, saved({name: value for name, value in state.items() if name != "norm.bias"}))
-    with pytest.raises(CheckpointError, match=r"of another shape \(pos_embed is \(1, 5, 16\)"):
-        load_features(MICRO, saved(state | {"pos_embed": state["pos_embed"][:, :5].clone()}))
-    with pytest.raises(CheckpointError, match="NaN or infinite values in 1 parameters"):
-        load_features(MICRO, saved(state | {"norm.bias": torch.full((16,), torch.nan)}))
-    with pytest.raises(CheckpointError, match=r"The weights 'nowhere.pth' of vit_micro.* are no file. Give the path"):
-        load_features(MICRO, "nowhere.pth")
 
 
 def test_windows_of_whole_patches_are_asked_for(tower):

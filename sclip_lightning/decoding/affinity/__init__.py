@@ -1,1 +1,1 @@
-"""Which patches see each other: what semantic feedback weakens ties by."""
+"""What decoders are made of besides attention: ties between patches, outliers, and a second network's grid."""

@@ -1,5 +1,7 @@
 """Keeping the resolved configuration with the results."""
 
+from functools import cached_property
+
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
@@ -36,7 +38,12 @@ class ConfigWriter(SaveConfigCallback):
             return
         path = context.folder / CONFIG
         if replace or not path.exists():
-            config = self.config.clone()
-            config.resume = config.overwrite = False  # how this session began is no part of the run
             with replacing(path) as temporary:
-                self.parser.save(config, temporary, skip_none=False, overwrite=True)
+                temporary.write_text(self._content, encoding="utf-8")
+
+    @cached_property
+    def _content(self) -> str:
+        config = self.config.clone()
+        config.resume = config.overwrite = False  # how this session began is no part of the run
+        content: str = self.parser.dump(config, skip_none=False)
+        return content

@@ -14,6 +14,8 @@ from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.engine.recording import Recording
 from tests.fake_data import write_voc
 
+pytestmark = [pytest.mark.usefixtures("plain_board"), pytest.mark.slow]
+
 
 @pytest.fixture
 def options(tiny_clip, tmp_path, monkeypatch):

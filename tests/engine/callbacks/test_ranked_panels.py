@@ -15,6 +15,8 @@ from sclip_lightning.records import load_records
 from sclip_lightning.records.confusions import image_miou
 from tests.fake_data import write_voc
 
+pytestmark = [pytest.mark.usefixtures("plain_board"), pytest.mark.slow]
+
 FOLDER = Path("lightning_logs/VOC21/baseline")
 
 
