@@ -12,7 +12,7 @@ from sclip_lightning.cli import main
 from sclip_lightning.engine.module import SegmentationModule
 from tests.fake_data import write_own
 
-pytestmark = pytest.mark.usefixtures("plain_board")
+pytestmark = [pytest.mark.usefixtures("plain_board"), pytest.mark.slow]
 
 IMAGES = 2
 FOLDER = Path("lightning_logs/ImageFolder/a")
@@ -114,7 +114,6 @@ def test_maps_that_no_part_reads_are_not_read(run, capsys):
     assert "regions" not in protocol()
 
 
-@pytest.mark.slow
 def test_the_vote_is_a_row_of_an_ablation(run, own):
     """Samples are kept from row to row, and the first rows read no maps."""
     arguments = ("--data.num_samples=1", f"--data.regions={own / 'maps'}")

@@ -125,6 +125,7 @@ def test_what_is_wrong_is_found_before_weights_are_loaded(predict, folder, monke
     assert "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_bad_maps_may_be_skipped_and_unread_ones_are_named(predict, folder, capsys):
     Path("maps/more/one.npz").write_bytes(b"nothing")
     with pytest.raises(SystemExit):
@@ -199,6 +200,7 @@ def test_in_python(load, folder):
         np.testing.assert_array_equal(plain.labels, load().predict(one, CLASSES).labels)
 
 
+@pytest.mark.slow
 def test_panoptic_colours_and_other_sizes(predict, folder):
     """Both are read only where that is asked for."""
     coarse = np.arange(12).reshape(3, 4) + 300
