@@ -124,6 +124,8 @@ def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch
         write_own(Path(), 1)
     else:
         added.append(f"--data.root={data}")
+    if "--data.regions" in arguments:
+        write_maps(data / "VOCdevkit/VOC2012/JPEGImages", Path(arguments[arguments.index("--data.regions") + 1]))
     if name == "score":
         write_predictions(data, Path(arguments[arguments.index("--predictions") + 1]))
     main([name, *arguments, *added])
@@ -137,6 +139,15 @@ def write_predictions(data, folder):
         labels = np.array(Image.open(path))
         labels[labels == 255] = 0
         Image.fromarray(labels).save(folder / path.name)
+
+
+def write_maps(images, folder):
+    """A segment map for each image: its left half, and nothing."""
+    folder.mkdir(parents=True)
+    for path in images.glob("*.jpg"):
+        with Image.open(path) as image:
+            segments = np.arange(image.width) < image.width // 2
+            np.savez_compressed(folder / f"{path.stem}.npz", instance_mask=np.tile(segments, (image.height, 1)))
 
 
 def test_pages_have_commands():
