@@ -6,6 +6,7 @@ mechanism is a file.
 
 from sclip_lightning.decoding.attention import Attention, NeighbourAttention
 from sclip_lightning.decoding.class_share import ClassTokenShare
+from sclip_lightning.decoding.corrclip import CorrCLIP
 from sclip_lightning.decoding.feedback import SemanticFeedback
 from sclip_lightning.decoding.glaclip import GLACLIP
 from sclip_lightning.decoding.last_block import LastBlock
@@ -20,6 +21,7 @@ __all__ = [
     "SCCLIP",
     "Attention",
     "ClassTokenShare",
+    "CorrCLIP",
     "LastBlock",
     "NeighbourAttention",
     "PresencePrior",
