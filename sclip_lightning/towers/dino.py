@@ -34,7 +34,7 @@ class FeatureTower(nn.Module):
         weights: What was loaded, in words for a report.
     """
 
-    recallable: ClassVar[tuple[str, ...]] = ("features", "query_key_sums")
+    recallable: ClassVar[tuple[str, ...]] = ("features", "query_key_sums", "last_block_inputs")
 
     _constants: Tensor
 
@@ -101,7 +101,7 @@ class FeatureTower(nn.Module):
 
     @property
     def compares_as_they_are(self) -> bool:
-        """Whether queries and keys of the last block are what :meth:`query_key_sums` adds.
+        """Whether queries and keys of the last block are what the projection gives.
 
         Not so where they are turned by their places in the window, as in DINOv3, or normalised.
         """
@@ -124,6 +124,44 @@ class FeatureTower(nn.Module):
         Raises:
             DataError: A window is smaller than one patch.
         """
+        x = self._before_last_block(windows)
+        q, k, _ = self._last_projections(x).float().chunk(3, dim=-1)
+        return q + k
+
+    def last_block_inputs(self, windows: Tensor) -> Tensor:
+        """What the last block makes something of, of patches alone.
+
+        Args:
+            windows: As for :meth:`features`; the network :attr:`compares_as_they_are`.
+
+        Returns:
+            [B, rows, columns, 4 * C] float32: the patches before the block after the final norm, as networks hand out
+            what leaves their middle blocks; then queries, keys and values of the block, heads side by side.
+
+        Raises:
+            DataError: A window is smaller than one patch.
+        """
+        x = self._before_last_block(windows)
+        return torch.cat([self.network.norm(x).float(), self._last_projections(x).float()], dim=-1)
+
+    def finish_last_block(self, inputs: Tensor) -> Tensor:
+        """The last block on any patches, which all attend to each other; without the final norm.
+
+        Args:
+            inputs: [N, 4 * C] as :meth:`last_block_inputs` gives them, of any windows.
+
+        Returns:
+            [N, C]; under autocast the dtype may be lower than float32.
+        """
+        last = self.network.blocks[-1]
+        x, *projections = inputs[None].chunk(4, dim=-1)
+        q, k, v = (one.unflatten(-1, (last.attn.num_heads, -1)).transpose(1, 2) for one in projections)
+        x = x + last.ls1(last.attn.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)))
+        finished: Tensor = x + last.ls2(last.mlp(last.norm2(x)))
+        return finished[0]
+
+    def _before_last_block(self, windows: Tensor) -> Tensor:
+        """Patches [B, rows, columns, C] that the last block starts from."""
         pixels, grid = self._whole_patches(windows)
         network = self.network
         if self._has_class_position:
@@ -133,11 +171,12 @@ class FeatureTower(nn.Module):
             (x,) = network.forward_intermediates(
                 pixels, before_last, stop_early=True, output_fmt="NLC", intermediates_only=True
             )
-        last = network.blocks[-1]
-        weight, bias = last.attn.qkv.weight, last.attn.qkv.bias
-        number = len(weight) // 3 * 2
-        q, k = F.linear(last.norm1(x), weight[:number], None if bias is None else bias[:number]).float().chunk(2, -1)
-        return (q + k).unflatten(1, grid)
+        return x.unflatten(1, grid)
+
+    def _last_projections(self, x: Tensor) -> Tensor:
+        """Queries, keys and values of the last block side by side, [B, rows, columns, 3 * C]."""
+        last = self.network.blocks[-1]
+        return last.attn.qkv(last.norm1(x))
 
     def _whole_patches(self, windows: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Windows in ImageNet's normalisation without what fills no patch, and their rows and columns of patches."""
