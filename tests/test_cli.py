@@ -108,10 +108,10 @@ def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_p
     if config == "scclip.yaml":  # its numbers are those of 12 and 24 blocks
         numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
         own += [f"--model.decoder.{field}={value}" for field, value in numbers.items()]
-    if config in ("proxyclip.yaml", "glaclip.yaml", "corrclip.yaml"):
+    if config in ("proxyclip.yaml", "glaclip.yaml", "corrclip.yaml", "ovstitcher.yaml"):
         weights = write_micro(tmp_path / "micro.pth")
         own += [f"--model.decoder.network={MICRO}", f"--model.decoder.weights={weights}"]
-    if config == "corrclip.yaml":  # no command reads segment maps yet
+    if config in ("corrclip.yaml", "ovstitcher.yaml"):  # no command reads segment maps yet
         with pytest.raises(SystemExit):
             run("test", *base, "--config", config, *options, *own)
         assert "RegionVote" in capsys.readouterr().err

@@ -71,6 +71,7 @@ class Canvas:
             self._number += 1
 
     def mean(self) -> Tensor:
-        """[rows * columns, C] float32, once all windows have been added."""
+        """[rows * columns, C] float32, once all windows have been added; it takes their place, so only once."""
         assert self._total is not None and self._number == len(self._places)
-        return (self._total / self._count.to(self._total.device)).flatten(0, 1)
+        mean, self._total = self._total.div_(self._count.to(self._total.device)), None
+        return mean.flatten(0, 1)
