@@ -462,6 +462,26 @@ def test_windows_lie_where_they_were_cut(image, crop, stride, padding, patch):
     torch.testing.assert_close(canvas.mean(), expected)
 
 
+@torch.no_grad()
+def test_segments_come_to_the_patches_over_the_networks_input(example, built):
+    model, regions = built(OVStitcher(eps=0)), regions_of(151, 211)
+    scene = model.scene(example.image[0, :, :75, :107], (151, 211), regions=regions)
+    keys, grid = model.decoder.keys(scene)
+    joined, _ = model.decoder.segments(scene, keys, grid)
+    assert torch.equal(3 * joined, nearest(nearest(regions, (75, 107)), grid))
+    assert not torch.equal(3 * joined, nearest(regions, grid))
+
+
+def test_middle_blocks_are_there():
+    assert OVStitcher().fitted(12, (16, 16)).middle_blocks == 5
+    with pytest.raises(ConfigError, match=r"OVStitcher averages 11 middle blocks, but a tower of 12 blocks has 10"):
+        OVStitcher(middle_blocks=11).fitted(12, (16, 16))
+    with pytest.raises(
+        ConfigError, match=r"OVStitcher reads queries and keys .* Set --model.decoder.network to a DINO"
+    ):
+        OVStitcher("vit_tiny_patch16_dinov3_qkvb", None).load_network("dino", 16)
+
+
 def test_windows_that_are_no_whole_patches_and_images_smaller_than_one(example, built):
     pixels = example.image[..., :100, :100]
     with pytest.raises(ConfigError, match=r"Windows of 72 x 72 pixels are no whole number of patches of 16 x 16"):
