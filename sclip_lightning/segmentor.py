@@ -126,7 +126,7 @@ class Segmentor:
         return cls(chosen, short_side=short_side, device=device, precision=precision)
 
     def changed(self, **options: Any) -> "Segmentor":
-        """A segmentor with other options, which shares CLIP, kept features and the networks of parts that stay.
+        """A segmentor with other options, which shares CLIP, kept features and those networks that it needs, too.
 
         Args:
             options: As for :meth:`from_pretrained`, but for ``architecture`` and ``weights``.
@@ -140,10 +140,8 @@ class Segmentor:
         if (twin.options.architecture, twin.options.weights) != (self.options.architecture, self.options.weights):
             msg = "Architecture and weights cannot be changed: they are shared. Load another segmentor for them."
             raise ConfigError(msg)
-        known = {name: self._networks[name] for part in self.options.parts for name in part.networks}
-        stay = [part for part in twin.options.parts if part in self.options.parts]
-        twin._networks = load_networks(self.clip, [part for part in twin.options.parts if part not in stay])
-        twin._networks |= {"clip": self._networks["clip"], **{n: known[n] for part in stay for n in part.networks}}
+        known = {part.source(name): self._networks[name] for part in self.options.parts for name in part.networks}
+        twin._networks = load_networks(self.clip, twin.options.parts, known) | {"clip": self._networks["clip"]}
         twin._fitted = lru_cache(VOCABULARIES)(twin._fit)
         return twin
 

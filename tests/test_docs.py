@@ -19,7 +19,7 @@ from sclip_lightning.commands.parsing.configs import find_config
 from sclip_lightning.model.facts import method_names
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from tests.fake_data import write_all, write_own
-from tests.tiny_dino import MICRO, write_micro
+from tests.tiny_dino import MICRO, lposs_on, write_micro
 
 pytestmark = pytest.mark.usefixtures("plain_board")
 
@@ -118,6 +118,8 @@ def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch
     if name == "test" and ("proxyclip" in command or "glaclip" in command):
         own = {"network": MICRO, "weights": write_micro(tmp_path / "micro.pth")}
         added += [f"--model.decoder.{field}={value}" for field, value in own.items()]
+    if name == "test" and "lposs" in command:
+        added.append(lposs_on(write_micro(tmp_path / "micro.pth"), "lpossplus" in command))
     if "ImageFolder" in arguments:
         write_own(Path(), 1)
     else:

@@ -128,7 +128,7 @@ class Workbench:
             prediction = self._named(request, lambda: segmentor.predict(image, vocabulary))
             ran = self._runs() > before
             seconds = time.perf_counter() - start
-            notes = warning_of(segmentor.alike(vocabulary))
+            notes = [*segmentor.settings(vocabulary).warnings, *warning_of(segmentor.alike(vocabulary))]
             return Answer(prediction, vocabulary.synonyms, seconds, ran, tuple(notes))
 
     def probability(self, request: Request, index: int) -> npt.NDArray[np.float32]:

@@ -96,6 +96,8 @@ def run_predict(arguments: Sequence[str]) -> None:
         )
         segmentor.sliding_window(vocabulary)  # names are embedded now, which takes all processes
         if team.is_first:
+            for warning in segmentor.settings(vocabulary).warnings:
+                sys.stderr.write(f"Note: {warning}\n")
             for warning in warning_of(segmentor.alike(vocabulary)):
                 sys.stderr.write(f"Note: {warning} Use other words.\n")
         session = PredictionSession(job, team, stop, why)

@@ -94,7 +94,7 @@ class SegmentationModule(LightningModule):
         self.segmentor = build_segmentor(self.networks, self.texts, settings).to(self.device)
         self.evaluation = Evaluation(data.benchmark).to(counting_device(self.device))
         protocol = wiring.describe_protocol(clip, self.segmentor, options, data, str(self.trainer.precision))
-        self.context.warnings = wiring.notes_on_names(self.segmentor, data)
+        self.context.warnings = [*settings.warnings, *wiring.notes_on_names(self.segmentor, data)]
         notes = [*wiring.notes_on(options, settings, data), *self.context.warnings]
         boundaries, complete = self.evaluation.boundary_names, not self.datamodule.remaining
         begin_session(self.context, data, boundaries, protocol, notes, complete)

@@ -46,6 +46,19 @@ class Settings:
         """All parts that are switched on; the decoder first."""
         return [part for part in (self.decoder, self.prior, self.upsampler, *self.refiners) if part is not None]
 
+    @property
+    def warnings(self) -> list[str]:
+        """What is asked for and has no published meaning: thresholds for logits that are no cosines any more."""
+        others = [type(part).__name__ for part in self.parts if isinstance(part, SheetStep) and not part.keeps_cosines]
+        values = {name: getattr(self.protocol, name) for name in ("prob_threshold", "area_threshold")}
+        given = [f"--model.{name} is {value:g}" for name, value in values.items() if value]
+        if not (others and given):
+            return []
+        return [
+            f"{' and '.join(given)}, but the logits of {' and '.join(others)} are no cosines any more, and nobody "
+            "published a threshold for them: its authors use none. Set it to 0 for what they do."
+        ]
+
 
 def resolve(options: SegmentorOptions, vocabulary: Vocabulary, short_side: int | None = None) -> Settings:
     """Settle every number.

@@ -13,18 +13,19 @@ from torch import Tensor, nn
 
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.towers.clip import resize_position_embedding
+from sclip_lightning.windows.colours import CLIP_MEAN, CLIP_STD, padded_with_black
 
 __all__ = ["FeatureTower"]
 
-#: Mean and standard deviation of red, green and blue in 0..1: the input of CLIP, and that of ImageNet's networks.
-_CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+#: Mean and standard deviation of red, green and blue in 0..1 that ImageNet's networks are used to.
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class FeatureTower(nn.Module):
     """A vision transformer as a source of dense features that are compared with each other, never with texts.
 
-    It takes windows as CLIP does, and what does not fill a patch at the bottom and right is dropped as there.
+    It takes windows as CLIP does. What does not fill a patch at the bottom and right is dropped as there for
+    :meth:`features`, and filled up with black for :meth:`values`, as the methods' code does that read them.
 
     Args:
         network: timm's ``VisionTransformer`` or ``Eva`` without a head, for images of any size. Where its position
@@ -34,7 +35,7 @@ class FeatureTower(nn.Module):
         weights: What was loaded, in words for a report.
     """
 
-    recallable: ClassVar[tuple[str, ...]] = ("features", "query_key_sums", "last_block_inputs")
+    recallable: ClassVar[tuple[str, ...]] = ("features", "values", "query_key_sums", "last_block_inputs")
 
     _constants: Tensor
 
@@ -44,7 +45,8 @@ class FeatureTower(nn.Module):
         self.architecture = architecture
         self.weights = weights
         # Not persistent: a checksum is that of the weights.
-        self.register_buffer("_constants", torch.tensor([_CLIP, _IMAGENET])[..., None, None], persistent=False)
+        constants = torch.tensor([(CLIP_MEAN, CLIP_STD), _IMAGENET])[..., None, None]
+        self.register_buffer("_constants", constants, persistent=False)
 
     @property
     def patch_size(self) -> tuple[int, int]:
@@ -124,9 +126,12 @@ class FeatureTower(nn.Module):
         Raises:
             DataError: A window is smaller than one patch.
         """
-        x = self._before_last_block(windows)
-        q, k, _ = self._last_projections(x).float().chunk(3, dim=-1)
-        return q + k
+        x, last = self._before_last(*self._whole_patches(windows)), self.network.blocks[-1]
+        grid = self.grid_size(windows.shape[-2], windows.shape[-1])
+        weight, bias = last.attn.qkv.weight, last.attn.qkv.bias
+        number = len(weight) // 3 * 2
+        q, k = F.linear(last.norm1(x), weight[:number], None if bias is None else bias[:number]).float().chunk(2, -1)
+        return (q + k).unflatten(1, grid)
 
     def last_block_inputs(self, windows: Tensor) -> Tensor:
         """What the last block makes something of, of patches alone.
@@ -141,8 +146,10 @@ class FeatureTower(nn.Module):
         Raises:
             DataError: A window is smaller than one patch.
         """
-        x = self._before_last_block(windows)
-        return torch.cat([self.network.norm(x).float(), self._last_projections(x).float()], dim=-1)
+        pixels, grid = self._whole_patches(windows)
+        x, last = self._before_last(pixels, grid), self.network.blocks[-1]
+        inputs = [self.network.norm(x), last.attn.qkv(last.norm1(x))]
+        return torch.cat([one.float() for one in inputs], dim=-1).unflatten(1, grid)
 
     def finish_last_block(self, inputs: Tensor) -> Tensor:
         """The last block on any patches, which all attend to each other; without the final norm.
@@ -160,23 +167,20 @@ class FeatureTower(nn.Module):
         finished: Tensor = x + last.ls2(last.mlp(last.norm2(x)))
         return finished[0]
 
-    def _before_last_block(self, windows: Tensor) -> Tensor:
-        """Patches [B, rows, columns, C] that the last block starts from."""
-        pixels, grid = self._whole_patches(windows)
-        network = self.network
-        if self._has_class_position:
-            x = network.blocks[:-1](self._by_dinos_rule(pixels, grid))[:, network.num_prefix_tokens :]
-        else:
-            before_last = [len(network.blocks) - 2]
-            (x,) = network.forward_intermediates(
-                pixels, before_last, stop_early=True, output_fmt="NLC", intermediates_only=True
-            )
-        return x.unflatten(1, grid)
+    def values(self, windows: Tensor) -> Tensor:
+        """The values that the last block's attention would mix, of patches alone, heads joined.
 
-    def _last_projections(self, x: Tensor) -> Tensor:
-        """Queries, keys and values of the last block side by side, [B, rows, columns, 3 * C]."""
-        last = self.network.blocks[-1]
-        return last.attn.qkv(last.norm1(x))
+        Args:
+            windows: [B, 3, H, W] float32 in CLIP's normalisation; black pixels at the bottom and right bring them to
+                whole patches.
+
+        Returns:
+            [B, rows, columns, C], rows and columns rounded up, not normalised; under autocast the dtype may be lower
+            than float32.
+        """
+        pixels = self._renormalised(padded_with_black(windows, self.patch_size))
+        grid = self.grid_size(pixels.shape[-2], pixels.shape[-1])
+        return _values(self.network.blocks[-1], self._before_last(pixels, grid)).unflatten(1, grid)
 
     def _whole_patches(self, windows: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Windows in ImageNet's normalisation without what fills no patch, and their rows and columns of patches."""
@@ -189,6 +193,18 @@ class FeatureTower(nn.Module):
             )
             raise DataError(msg)
         return self._renormalised(windows)[..., : grid[0] * patch[0], : grid[1] * patch[1]], grid
+
+    def _before_last(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
+        """What the last block starts from, [B, n, C], of patches alone."""
+        network = self.network
+        if self._has_class_position:
+            x: Tensor = network.blocks[:-1](self._by_dinos_rule(pixels, grid))[:, network.num_prefix_tokens :]
+            return x
+        before_last = [len(network.blocks) - 2]
+        (x,) = network.forward_intermediates(
+            pixels, before_last, stop_early=True, output_fmt="NLC", intermediates_only=True
+        )
+        return x
 
     def _renormalised(self, windows: Tensor) -> Tensor:
         """From CLIP's normalisation to ImageNet's, back over colours in 0..1 as ProxyCLIP's code goes."""
@@ -207,3 +223,10 @@ class FeatureTower(nn.Module):
         patches = network.patch_embed.proj(pixels).flatten(2).mT.to(position.dtype)
         tokens: Tensor = torch.cat([network.cls_token.expand(len(pixels), -1, -1), patches], dim=1) + position
         return tokens
+
+
+def _values(block: Any, x: Tensor) -> Tensor:
+    """What a block's value projection makes of its input [B, N, D]; DINOv3's bias is not in the projection."""
+    attention, width = block.attn, len(block.attn.qkv.weight) // 3
+    bias = getattr(attention, "v_bias", None) if attention.qkv.bias is None else attention.qkv.bias[2 * width :]
+    return F.linear(block.norm1(x), attention.qkv.weight[2 * width :], bias)
