@@ -18,7 +18,7 @@ from sclip_lightning.cli import main
 from sclip_lightning.commands.parsing.configs import find_config
 from sclip_lightning.model.facts import method_names
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
-from tests.fake_data import write_all, write_own
+from tests.fake_data import write_all, write_maps, write_own
 from tests.tiny_dino import MICRO, lposs_on, write_micro
 
 pytestmark = pytest.mark.usefixtures("plain_board")
@@ -115,7 +115,7 @@ def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch
     if name == "test" and "scclip.yaml" in arguments:  # its numbers are those of 12 and 24 blocks
         numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
         added += [f"--model.decoder.{field}={value}" for field, value in numbers.items()]
-    if name == "test" and ("proxyclip" in command or "glaclip" in command):
+    if name == "test" and any(key in command for key in ("proxyclip", "glaclip", "corrclip")):
         own = {"network": MICRO, "weights": write_micro(tmp_path / "micro.pth")}
         added += [f"--model.decoder.{field}={value}" for field, value in own.items()]
     if name == "test" and "lposs" in command:
@@ -124,6 +124,8 @@ def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch
         write_own(Path(), 1)
     else:
         added.append(f"--data.root={data}")
+    if "--data.regions" in arguments:
+        write_maps(data / "VOCdevkit/VOC2012/JPEGImages", Path(arguments[arguments.index("--data.regions") + 1]))
     if name == "score":
         write_predictions(data, Path(arguments[arguments.index("--predictions") + 1]))
     main([name, *arguments, *added])

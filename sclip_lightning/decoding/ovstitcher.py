@@ -50,11 +50,10 @@ class OVStitcher(Decoder):
     """
 
     gives = ()
+    reads_regions = True
 
     #: The second network's name among the scene's.
     dino: ClassVar[str] = "dino"
-    #: It needs the scene's segments.
-    reads_regions: ClassVar[bool] = True
 
     network: str = "vit_base_patch8_224.dino"
     weights: str | None = "published"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from sclip_lightning.data.reading.images import ImageFile
+from sclip_lightning.data.reading.regions import SegmentMaps
 from sclip_lightning.errors import RunError
 from sclip_lightning.exports import TOLERANCE, write_coco, write_polygons
 from sclip_lightning.exports.label_maps import exported
@@ -22,7 +23,7 @@ from sclip_lightning.reports.cells import csv_cell
 from sclip_lightning.reports.shares import ShareTable
 from sclip_lightning.vocabulary import Vocabulary
 
-__all__ = ["Export", "OnError", "PredictionJob", "class_table", "stamp_of"]
+__all__ = ["Export", "OnError", "PredictionJob", "class_table"]
 
 OnError = Literal["stop", "skip"]
 Export = Literal["coco", "polygons"]
@@ -40,6 +41,7 @@ class PredictionJob:
         on_error: What to do about an image that cannot be read or segmented.
         exports: Formats to write in the end.
         tolerance: Of exported polygons, in pixels.
+        maps: Segment maps that are read with the images; None where no part reads any.
     """
 
     files: Sequence[ImageFile]
@@ -49,13 +51,21 @@ class PredictionJob:
     on_error: OnError = "stop"
     exports: Sequence[Export] = ()
     tolerance: float = TOLERANCE
+    maps: SegmentMaps | None = None
 
     def results_of(self, name: str) -> tuple[Path, Path]:
         """Label map and overlay of an image."""
         return self.folder / LABELS / f"{name}.png", self.folder / OVERLAYS / f"{name}.png"
 
+    def stamp_of(self, file: ImageFile) -> str:
+        """Size and time of the last change of an image's file, and of its segment map's where one is read."""
+        if self.maps is None:
+            return _stamp(file.path)
+        path = self.maps.path_of(file.map_names)
+        return f"{_stamp(file.path)},{_stamp(path) if path else ''}"
+
     def remaining(self) -> list[int]:
-        """Indices of the images without results, or whose file is another now.
+        """Indices of the images without results, or of which a file is another now.
 
         Raises:
             RunError: The folder holds results of other images, or under other names.
@@ -135,7 +145,7 @@ class PredictionJob:
 
     def _is_done(self, file: ImageFile, images: PredictedImages) -> bool:
         known = images.done.get(str(file.path))
-        if known is None or known[1] != stamp_of(file.path):
+        if known is None or known[1] != self.stamp_of(file):
             return False
         return all(path.is_file() and is_whole(path) for path in self.results_of(file.name))
 
@@ -154,7 +164,7 @@ class PredictionJob:
             raise RunError(msg)
 
 
-def stamp_of(path: Path) -> str:
+def _stamp(path: Path) -> str:
     """Size and time of the last change of a file, by which a changed image is told; empty where there is none."""
     try:
         status = os.stat(path)  # noqa: PTH116  one call for both

@@ -36,9 +36,11 @@ class Part:
 
     Attributes:
         option: The option that holds such a part, for messages.
+        reads_regions: Whether it needs ``scene.regions``: images then come with their segment maps, or are refused.
     """
 
     option: ClassVar[str] = ""
+    reads_regions: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Raise ConfigError where a number is outside its range."""
