@@ -115,7 +115,7 @@ def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch
     if name == "test" and "scclip.yaml" in arguments:  # its numbers are those of 12 and 24 blocks
         numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
         added += [f"--model.decoder.{field}={value}" for field, value in numbers.items()]
-    if name == "test" and any(key in command for key in ("proxyclip", "glaclip", "corrclip")):
+    if name == "test" and any(key in command for key in ("proxyclip", "glaclip", "corrclip", "ovstitcher")):
         own = {"network": MICRO, "weights": write_micro(tmp_path / "micro.pth")}
         added += [f"--model.decoder.{field}={value}" for field, value in own.items()]
     if name == "test" and "lposs" in command:
