@@ -1,14 +1,13 @@
 """What is to be done in a folder of predictions, what of it is done, and the files about all images together."""
 
 import csv
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Literal
 
-from sclip_lightning.data.reading.images import ImageFile
+from sclip_lightning.data.reading.images import ImageFile, stamp_of
 from sclip_lightning.errors import RunError
 from sclip_lightning.exports import TOLERANCE, write_coco, write_polygons
 from sclip_lightning.exports.label_maps import exported
@@ -22,7 +21,7 @@ from sclip_lightning.reports.cells import csv_cell
 from sclip_lightning.reports.shares import ShareTable
 from sclip_lightning.vocabulary import Vocabulary
 
-__all__ = ["Export", "OnError", "PredictionJob", "class_table", "stamp_of"]
+__all__ = ["Export", "OnError", "PredictionJob", "class_table"]
 
 OnError = Literal["stop", "skip"]
 Export = Literal["coco", "polygons"]
@@ -152,15 +151,6 @@ class PredictionJob:
                 "--overwrite to delete what is there and start afresh."
             )
             raise RunError(msg)
-
-
-def stamp_of(path: Path) -> str:
-    """Size and time of the last change of a file, by which a changed image is told; empty where there is none."""
-    try:
-        status = os.stat(path)  # noqa: PTH116  one call for both
-    except OSError:
-        return ""
-    return f"{status.st_size}:{status.st_mtime_ns}"
 
 
 def class_table(vocabulary: Vocabulary) -> str:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sclip_lightning.data.reading.images import ImageFile
+from sclip_lightning.data.reading.images import ImageFile, stamp_of
 from sclip_lightning.engine.arrivals import Arrivals
 from sclip_lightning.engine.environment import describe_environment
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.errors import DataError, RunError, message_of
 from sclip_lightning.files import replacing
-from sclip_lightning.predicting.job import PredictionJob, stamp_of
+from sclip_lightning.predicting.job import PredictionJob
 from sclip_lightning.predicting.processes import Team
 from sclip_lightning.predicting.settings import protocol_of
 from sclip_lightning.records.files import RecordWriter

@@ -19,7 +19,16 @@ from sclip_lightning.data.reading.layout import HEADER_THREADS, check_name, expa
 from sclip_lightning.data.reading.pixels import decode_rgb, decoding, opened
 from sclip_lightning.errors import DataError
 
-__all__ = ["SUFFIXES", "ImageFile", "ImageInput", "check_images", "find_images", "to_rgb", "unread_images"]
+__all__ = [
+    "SUFFIXES",
+    "ImageFile",
+    "ImageInput",
+    "check_images",
+    "find_images",
+    "stamp_of",
+    "to_rgb",
+    "unread_images",
+]
 
 #: What an image can be given as; see :func:`to_rgb`.
 ImageInput = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
@@ -101,6 +110,15 @@ def check_images(files: Sequence[ImageFile]) -> None:
         more = len(problems) - 1
         others = f" {more} more {'file has' if more == 1 else 'files have'} problems of this kind." if more else ""
         raise DataError(f"{problems[0]}{others}")
+
+
+def stamp_of(path: Path) -> str:
+    """Size and time of the last change of a file, by which a changed image is told; empty where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  one call for both
+    except OSError:
+        return ""
+    return f"{status.st_size}:{status.st_mtime_ns}"
 
 
 def to_rgb(image: ImageInput | object) -> npt.NDArray[np.uint8]:
