@@ -1,7 +1,9 @@
 """What every method costs beside the bare tower and SCLIP: time and memory of `SlidingWindowSegmentor.predict`.
 
 One 480 x 640 image at short side 448 (15 windows of 224 at stride 112), 171 classes, ViT-B/16 with random weights,
-float32; COCO-Stuff's published numbers. TLP, prior and ResizedFeatures stand on SCLIP, and ratios are to it.
+float32; COCO-Stuff's published numbers. TLP, prior and ResizedFeatures stand on SCLIP, and ratios are to it. LPOSS runs
+DINO ViT-B/16 on the same windows, which is most of what it adds. The image is noise: what a graph of pixels costs does
+not depend on what it shows.
 
     python benchmarks/methods.py [--device cuda] [--repeats 5] [--size 448 597]
 """
@@ -15,7 +17,7 @@ from sclip_lightning.decoding import SCCLIP, ClassTokenShare, LastBlock, Presenc
 from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
-from sclip_lightning.refine import TLP
+from sclip_lightning.refine import LPOSS, TLP, LPOSSPlus
 from sclip_lightning.towers import load_clip
 from sclip_lightning.upsampling import ResizedFeatures
 from sclip_lightning.vocabulary import Vocabulary
@@ -35,6 +37,11 @@ METHODS = {
     "presence prior": {"prior": PresencePrior()},
     "presence prior (windows)": {"prior": PresencePrior(per_window=True)},
     "TLP": {"refiners": [TLP()]},
+    "LPOSS": {"decoder": LastBlock("maskclip", residual=True, padded=True), "refiners": [LPOSS(weights=None)]},
+    "LPOSS+": {
+        "decoder": LastBlock("maskclip", residual=True, padded=True),
+        "refiners": [LPOSS(weights=None), LPOSSPlus()],
+    },
     "ResizedFeatures, scale 4": {"upsampler": ResizedFeatures(4)},
 }
 
@@ -67,7 +74,15 @@ def main() -> None:
         baseline.tower.visual(scene.windows.pixels)
 
     calls = {name: lambda model=model: model.predict(image, size) for name, model in segmentors.items()}
-    alone = {"tower alone": tower_alone, "TLP alone": lambda: step(sheet, scene)}
+    spread, plus = segmentors["LPOSS+"].sheet_steps
+    after = segmentors["LPOSS+"].scene(image, size)
+    alone = {
+        "tower alone": tower_alone,
+        "TLP alone": lambda: step(sheet, scene),
+        "LPOSS alone, DINO included": lambda: spread(sheet, after),
+        "DINO alone": lambda: after.networks[LPOSS.dino].values(after.windows.pixels),
+        "LPOSS+ alone": lambda: plus(sheet, after),
+    }
     compare({**calls, **alone}, device, options.repeats)
 
 

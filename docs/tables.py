@@ -59,10 +59,10 @@ def filled(text: str) -> str:
 
 
 def with_citations(text: str) -> str:
-    """CITATION.cff with a reference per method."""
+    """CITATION.cff with a reference per paper."""
     lines = []
-    for name in _in_order():
-        facts = load_method(name)
+    papers = {load_method(name).arxiv: load_method(name) for name in _in_order()}
+    for facts in papers.values():
         lines += [
             "  - type: conference-paper" if "IEEE" not in facts.venue else "  - type: article",
             f"    title: {_quoted(facts.title)}",
@@ -170,6 +170,8 @@ def _parts(parts: Mapping[str, Any]) -> str:
     """Objects of a configuration in words."""
     words = []
     for role, value in parts.items():
+        if isinstance(value, str):
+            words.append(f"{role} `{value}`")
         for name, arguments in objects_in(value):
             plain = {key: value for key, value in arguments.items() if not isinstance(value, dict)}
             numbers = ", ".join(f"{key} {str(value).lower()}" for key, value in plain.items())

@@ -1,12 +1,14 @@
 """Open-vocabulary segmentation of single images: any image, any classes."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from functools import lru_cache, partial
+from itertools import repeat, zip_longest
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +16,20 @@ import PIL.Image
 import torch
 from torch import Tensor
 
-from sclip_lightning.data.reading.images import ImageInput, to_rgb
+from sclip_lightning.data.reading.images import ImageInput, RegionsInput, to_rgb
+from sclip_lightning.data.reading.layout import expand
+from sclip_lightning.data.reading.regions import unread_maps, without_maps
+from sclip_lightning.data.reading.segments import to_segments
 from sclip_lightning.data.reading.transforms import check_patch, image_pipeline, prepare
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.files import cache_folder
 from sclip_lightning.model.assembly import build_segmentor, load_networks
+from sclip_lightning.model.devices import Precision, autocast_type, find_device
 from sclip_lightning.model.likeness import alike
 from sclip_lightning.model.memory import memory_for
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.recall import Recall
-from sclip_lightning.model.settings import Settings, resolve
+from sclip_lightning.model.settings import Settings, check_options, resolve
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.prediction import Prediction
 from sclip_lightning.ranges import at_least, check_number
@@ -31,13 +37,12 @@ from sclip_lightning.towers import build_text_bank, load_clip
 from sclip_lightning.vocabulary import Classes, Vocabulary
 from sclip_lightning.windows import Texts
 
-__all__ = ["Precision", "Segmentor", "autocast_type", "check_options", "find_device"]
-
-#: Precision of the vision tower, by Lightning's names; whatever follows it is float32 in any case.
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+__all__ = ["Segmentor"]
 
 #: Segmentors that are kept ready, one per list of classes; each holds little more than its text embeddings.
 VOCABULARIES = 16
+#: Stands where there are more images than segment maps, or fewer.
+_ABSENT: Any = object()
 
 
 class Segmentor:
@@ -126,7 +131,7 @@ class Segmentor:
         return cls(chosen, short_side=short_side, device=device, precision=precision)
 
     def changed(self, **options: Any) -> "Segmentor":
-        """A segmentor with other options, which shares CLIP, kept features and the networks of parts that stay.
+        """A segmentor with other options, which shares CLIP, kept features and those networks that it needs, too.
 
         Args:
             options: As for :meth:`from_pretrained`, but for ``architecture`` and ``weights``.
@@ -140,21 +145,27 @@ class Segmentor:
         if (twin.options.architecture, twin.options.weights) != (self.options.architecture, self.options.weights):
             msg = "Architecture and weights cannot be changed: they are shared. Load another segmentor for them."
             raise ConfigError(msg)
-        known = {name: self._networks[name] for part in self.options.parts for name in part.networks}
-        stay = [part for part in twin.options.parts if part in self.options.parts]
-        twin._networks = load_networks(self.clip, [part for part in twin.options.parts if part not in stay])
-        twin._networks |= {"clip": self._networks["clip"], **{n: known[n] for part in stay for n in part.networks}}
+        known = {part.source(name): self._networks[name] for part in self.options.parts for name in part.networks}
+        twin._networks = load_networks(self.clip, twin.options.parts, known) | {"clip": self._networks["clip"]}
         twin._fitted = lru_cache(VOCABULARIES)(twin._fit)
         return twin
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is a Sequence[str], and is one image
-        self, image: ImageInput, classes: Classes | Vocabulary, background: bool = False
+        self,
+        image: ImageInput,
+        classes: Classes | Vocabulary,
+        background: bool = False,
+        regions: RegionsInput | None = None,
     ) -> Prediction: ...
 
     @overload
     def predict(
-        self, image: Sequence[ImageInput], classes: Classes | Vocabulary, background: bool = False
+        self,
+        image: Sequence[ImageInput],
+        classes: Classes | Vocabulary,
+        background: bool = False,
+        regions: Sequence[RegionsInput] | None = None,
     ) -> list[Prediction]: ...
 
     def predict(
@@ -162,6 +173,7 @@ class Segmentor:
         image: ImageInput | Sequence[ImageInput],
         classes: Classes | Vocabulary,
         background: bool = False,
+        regions: Any = None,
     ) -> Prediction | list[Prediction]:
         """Segment one image, or each of several by itself.
 
@@ -173,23 +185,32 @@ class Segmentor:
             classes: A text such as ``"cat, grass=lawn|meadow, sky"``, a list of names, or a mapping from name to
                 synonyms; see :meth:`Vocabulary.parse`. Their embeddings are kept in memory and on disk.
             background: Add a class 0 for whatever is none of the classes; see :meth:`Vocabulary.with_background`.
+            regions: The image's segment map, for parts that read one; see
+                :func:`~sclip_lightning.data.reading.images.to_segments`. For several images a list of such.
 
         Raises:
             DataError: No image, one so narrow that less than a patch of it is left, or one that there is too little
-                memory for.
-            ConfigError: Classes that cannot be told apart, or a threshold without a background.
+                memory for; a segment map that cannot be read or is of another size.
+            ConfigError: Classes that cannot be told apart, a threshold without a background, or no segment map where a
+                part reads one.
         """
         vocabulary = self.vocabulary(classes, background)
         if isinstance(image, str) or not isinstance(image, Sequence):
-            return self._predict(image, vocabulary)
+            self._check_regions(regions)
+            return self._predict(image, vocabulary, regions)
         # What class maps are made of takes far more memory than labels: the images are segmented again for them.
+        maps: list[Any] = [None] * len(image) if regions is None else list(regions)
         return [
-            replace(prediction, _class_maps=partial(self._class_maps_of, prediction.image, vocabulary))
-            for prediction in self.predict_each(image, vocabulary)
+            replace(prediction, _class_maps=partial(self._class_maps_of, prediction.image, vocabulary, one))
+            for prediction, one in zip(self.predict_each(image, vocabulary, regions=regions), maps, strict=True)
         ]
 
     def predict_each(
-        self, images: Iterable[ImageInput], classes: Classes | Vocabulary, background: bool = False
+        self,
+        images: Iterable[ImageInput],
+        classes: Classes | Vocabulary,
+        background: bool = False,
+        regions: Iterable[RegionsInput] | None = None,
     ) -> Iterator[Prediction]:
         """Segment any number of images one after the other, each when its prediction is asked for.
 
@@ -199,33 +220,54 @@ class Segmentor:
             images: As for :meth:`predict`; may be a generator.
             classes: Likewise.
             background: Likewise.
+            regions: One for each image; may be a generator.
 
         Raises:
-            DataError: As :meth:`predict`, when it comes to the image; or a single image instead of several.
+            DataError: As :meth:`predict`, when it comes to the image; or a single image instead of several, or more or
+                fewer segment maps than images.
             ConfigError: At once, as :meth:`predict`.
         """
         if isinstance(images, str | Path | PIL.Image.Image | np.ndarray | Tensor):
             msg = "predict_each takes several images, in a list for instance. For a single one there is predict."
             raise DataError(msg)
         vocabulary = self.vocabulary(classes, background)
+        self._check_regions(regions)
         self._fitted(vocabulary)
-        return self._one_by_one(images, vocabulary)
+        return self._one_by_one(images, vocabulary, regions)
 
-    def _one_by_one(self, images: Iterable[ImageInput], vocabulary: Vocabulary) -> Iterator[Prediction]:
-        for number, image in enumerate(images, 1):
+    def _one_by_one(
+        self, images: Iterable[ImageInput], vocabulary: Vocabulary, regions: Iterable[RegionsInput] | None
+    ) -> Iterator[Prediction]:
+        pairs: Iterable[tuple[Any, Any]] = zip(images, repeat(None))
+        if regions is not None:
+            pairs = zip_longest(images, regions, fillvalue=_ABSENT)
+        for number, (image, one) in enumerate(pairs, 1):
+            if image is _ABSENT or one is _ABSENT:
+                lacking = "image" if image is _ABSENT else "segment map"
+                raise DataError(f"There is no {lacking} number {number}. Give a segment map for each image.")
             try:
-                yield self._predict(image, vocabulary)
+                yield self._predict(image, vocabulary, one)
             except DataError as error:
                 if isinstance(image, str | Path):
                     raise  # the message has its name
                 msg = f"Image {number} of those given: {error}"
                 raise DataError(msg) from error
 
-    def _class_maps_of(self, rgb: npt.NDArray[np.uint8], vocabulary: Vocabulary) -> Tensor:
-        return self._predict(rgb, vocabulary)._class_maps()
+    def _check_regions(self, regions: object) -> None:
+        """Refuse to do without segment maps that a part reads, and warn of those that none does."""
+        readers = self.options.region_readers
+        if readers and regions is None:
+            raise without_maps(readers, "regions")
+        if regions is not None and not readers:
+            warnings.warn(unread_maps("regions"), stacklevel=3)
+
+    def _class_maps_of(
+        self, rgb: npt.NDArray[np.uint8], vocabulary: Vocabulary, regions: RegionsInput | None
+    ) -> Tensor:
+        return self._predict(rgb, vocabulary, regions)._class_maps()
 
     @torch.no_grad()
-    def _predict(self, image: ImageInput, vocabulary: Vocabulary) -> Prediction:
+    def _predict(self, image: ImageInput, vocabulary: Vocabulary, regions: RegionsInput | None) -> Prediction:
         rgb = to_rgb(image)
         model, settings = self._fitted(vocabulary)
         source = str(image) if isinstance(image, str | Path) else "The image"
@@ -233,10 +275,14 @@ class Segmentor:
         short_side, long_side = settings.protocol.short_side, settings.protocol.long_side
         network_input = prepare(image_pipeline(short_side, long_side), rgb, source, resizes=short_side != 0)
         check_patch(network_input, model.tower.patch_size, source, size)
+        segments = None
+        if regions is not None and self.options.region_readers:
+            given = expand(regions) if isinstance(regions, str) else regions
+            segments = torch.from_numpy(to_segments(given, size)).to(self.device)
         autocast = torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None)
         with memory_for(source, size, self.options), autocast:
             native = torch.from_numpy(rgb).permute(2, 0, 1).to(self.device)
-            segmentation = model.predict(network_input.to(self.device), size, native)
+            segmentation = model.predict(network_input.to(self.device), size, native, segments)
         few = len(vocabulary.names) <= 256
         labels = segmentation.labels.to("cpu", torch.uint8 if few else torch.int32)
         segmentation = replace(segmentation, labels=labels)  # so that those of 8 bytes a pixel are not kept
@@ -275,50 +321,3 @@ class Segmentor:
             lambda: build_text_bank(self.clip, vocabulary.synonyms, settings.templates, self.device, folder)
         )
         return build_segmentor(self._networks, texts, settings, self.recall).to(self.device), settings
-
-
-def check_options(options: SegmentorOptions, vocabulary: Vocabulary) -> None:
-    """Find what does not go together before any weights are needed.
-
-    Without a background, class 0 is one like the others: nothing must be given to it for want of certainty. Uncertain
-    pixels may go to a class that the user names, though.
-
-    Raises:
-        ConfigError: A threshold without a background.
-    """
-    for name in ("prob_threshold", "area_threshold"):
-        value = getattr(options, name)
-        named = name == "prob_threshold" and options.uncertain_class is not None
-        if value and not vocabulary.has_background and not named:
-            msg = (
-                f"{name} is {value} (--model.{name}), which gives pixels to class 0 as the background, but class 0 is "
-                f"{vocabulary.names[0]!r}. Add a background (--background; background=True in Python), "
-                f"{'name a class with --model.uncertain_class, ' * (name == 'prob_threshold')}or set {name} to 0."
-            )
-            raise ConfigError(msg)
-
-
-def find_device(device: str | torch.device) -> torch.device:
-    """The device meant, after making sure that tensors can be put there."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        torch.empty(1, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        msg = f"The device {str(device)!r} (--device) cannot be used: {reason}. Choose auto, cpu or cuda."
-        raise ConfigError(msg) from error
-    return found
-
-
-def autocast_type(precision: Precision, device: torch.device) -> torch.dtype | None:
-    """What the vision tower computes in on a device, None for float32; raises ConfigError where it cannot."""
-    types = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-    if precision not in types:
-        msg = f"There is no precision {precision!r} (--precision). Choose one of {', '.join(types)}."
-        raise ConfigError(msg)
-    if precision == "16-mixed" and device.type == "cpu":
-        msg = "Precision 16-mixed needs a GPU. Choose 32-true or bf16-mixed (--precision) for the CPU."
-        raise ConfigError(msg)
-    return types[precision]

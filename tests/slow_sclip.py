@@ -27,9 +27,9 @@ def slow_down():
     SegmentationModule.segment = slow_segment
     predict = Segmentor.predict
 
-    def slow_predict(self, *arguments):
+    def slow_predict(self, *arguments, **options):
         time.sleep(SECONDS)
-        return predict(self, *arguments)
+        return predict(self, *arguments, **options)
 
     Segmentor.predict = slow_predict
 

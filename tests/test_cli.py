@@ -20,7 +20,7 @@ from sclip_lightning.model.facts import method_names
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from tests.fake_data import write_all, write_coco_stuff, write_voc
 from tests.forked import start_sclip
-from tests.tiny_dino import MICRO, write_micro
+from tests.tiny_dino import MICRO, lposs_on, write_micro
 
 pytestmark = pytest.mark.slow
 
@@ -111,6 +111,8 @@ def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_p
     if config in ("proxyclip.yaml", "glaclip.yaml"):
         weights = write_micro(tmp_path / "micro.pth")
         own += [f"--model.decoder.network={MICRO}", f"--model.decoder.weights={weights}"]
+    if config in ("lposs.yaml", "lpossplus.yaml"):
+        own.append(lposs_on(write_micro(tmp_path / "micro.pth"), config == "lpossplus.yaml"))
     run("test", *base, "--config", config, *options, *own)
     assert "mIoU" in capsys.readouterr().out
 

@@ -19,7 +19,7 @@ from sclip_lightning.commands.parsing.configs import find_config
 from sclip_lightning.model.facts import method_names
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from tests.fake_data import write_all, write_own
-from tests.tiny_dino import MICRO, write_micro
+from tests.tiny_dino import MICRO, lposs_on, write_micro
 
 pytestmark = pytest.mark.usefixtures("plain_board")
 
@@ -118,10 +118,14 @@ def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch
     if name == "test" and ("proxyclip" in command or "glaclip" in command):
         own = {"network": MICRO, "weights": write_micro(tmp_path / "micro.pth")}
         added += [f"--model.decoder.{field}={value}" for field, value in own.items()]
+    if name == "test" and "lposs" in command:
+        added.append(lposs_on(write_micro(tmp_path / "micro.pth"), "lpossplus" in command))
     if "ImageFolder" in arguments:
         write_own(Path(), 1)
     else:
         added.append(f"--data.root={data}")
+    if "--data.regions" in arguments:
+        write_maps(data / "VOCdevkit/VOC2012/JPEGImages", Path(arguments[arguments.index("--data.regions") + 1]))
     if name == "score":
         write_predictions(data, Path(arguments[arguments.index("--predictions") + 1]))
     main([name, *arguments, *added])
@@ -135,6 +139,15 @@ def write_predictions(data, folder):
         labels = np.array(Image.open(path))
         labels[labels == 255] = 0
         Image.fromarray(labels).save(folder / path.name)
+
+
+def write_maps(images, folder):
+    """A segment map for each image: its left half, and nothing."""
+    folder.mkdir(parents=True)
+    for path in images.glob("*.jpg"):
+        with Image.open(path) as image:
+            segments = np.arange(image.width) < image.width // 2
+            np.savez_compressed(folder / f"{path.stem}.npz", instance_mask=np.tile(segments, (image.height, 1)))
 
 
 def test_pages_have_commands():

@@ -107,7 +107,8 @@ def test_an_unknown_value_is_found(own, data, tmp_path, capsys):
 
 
 def test_a_part_that_needs_what_the_decoder_lacks_is_refused(own, data, tiny_clip, capsys):
-    arguments = ["--model.decoder=own.decoder.EarlierBlock", "--model.refiners+=LPOSS", "--data=VOC21", *QUIET]
+    arguments = ["--model.decoder=own.decoder.EarlierBlock", "--model.refiners+=LPOSS"]
+    arguments += ["--model.refiners.network=null", "--data=VOC21", *QUIET]
     with pytest.raises(SystemExit):
         main(["test", *arguments, f"--data.root={data}", f"--model.architecture={tiny_clip}", "--model.templates=none"])
     assert "LPOSS needs the values, which EarlierBlock does not give" in capsys.readouterr().err

@@ -72,7 +72,7 @@ def data(tmp_path_factory):
 def options_of(first, second, weights, dino_weights):
     """Options with the first part, and with the second as well unless that is None."""
     prior = {"ClassTokenShare": ClassTokenShare(), "PresencePrior": PresencePrior()}.get(second)
-    refiners = [LPOSS(k=8)] if second == "LPOSS" else None
+    refiners = [LPOSS(MICRO, dino_weights, k=8)] if second == "LPOSS" else None
     direct = "LoftUp in direct mode" in (first, DIRECT.get(second))
     upsampler = LoftUp(weights, mode="direct" if direct else "affinity") if direct or second == "LoftUp" else None
     if second == "ResizedFeatures":

@@ -55,7 +55,7 @@ import numpy as np
 from sclip_lightning import Segmentor
 from sclip_lightning.decoding import LastBlock
 from sclip_lightning.refine import LPOSS, PAMR, DenseCRF
-options = dict(decoder=LastBlock("naclip", rcs=True, sfr=True), refiners=[LPOSS(), PAMR(1), DenseCRF(1)])
+options = dict(decoder=LastBlock("naclip", rcs=True, sfr=True), refiners=[LPOSS(None), PAMR(1), DenseCRF(1)])
 segmentor = Segmentor.from_pretrained({architecture!r}, templates="none", device="cpu", **options)
 prediction = segmentor.predict(np.zeros((40, 60, 3), np.uint8), "cat, sky", background=True)
 assert prediction.probabilities.shape == (3, 40, 60)

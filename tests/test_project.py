@@ -106,7 +106,7 @@ def test_the_notice_names_every_list_and_every_recording():
 
 def test_the_notice_has_the_licences_and_commits_of_the_facts():
     rows = read("docs/third_party.md").split("## Recordings")[1].splitlines()
-    for name in ("pearl", "proxyclip", "resclip", "scclip", "segearth"):
+    for name in ("lposs", "pearl", "proxyclip", "resclip", "scclip", "segearth"):
         code = load_method(name).code
         (row,) = [line for line in rows if line.startswith(f"| `{name}` ")]
         assert f"`{code.repository}` at `{code.commit}`" in row

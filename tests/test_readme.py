@@ -14,6 +14,7 @@ from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from sclip_lightning.windows import Decoder, MapStep, SheetStep
 from tests.fake_data import draw_labels, write_image
 from tests.records.synthetic import make_run
+from tests.test_docs import write_maps
 
 pytestmark = pytest.mark.usefixtures("plain_board")
 
@@ -29,6 +30,7 @@ def photos(tmp_path, monkeypatch):
     Path("photos/more").mkdir(parents=True)
     for name in ("photo.jpg", "portrait.jpg", "photos/a.jpg", "photos/more/b.png"):
         write_image(Path(name), draw_labels((48, 64), 21, seed=0))
+    write_maps(Path("photos"), Path("region_masks/photos"))
     Path("my_classes.txt").write_text("cat\ngrass, lawn\n")
 
 

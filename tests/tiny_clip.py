@@ -43,18 +43,20 @@ def layers(state: dict[str, Tensor], blocks: str) -> int:
     return 1 + max(int(key.removeprefix(blocks).split(".")[0]) for key in state if key.startswith(blocks))
 
 
-def from_state(state: dict[str, Tensor], heads: int | None = None) -> CLIP:
+def from_state(state: dict[str, Tensor], heads: int | None = None, quick_gelu: bool = True) -> CLIP:
     """The model of an OpenAI-named state dict, sizes taken from its shapes.
 
     Args:
         state: ``visual.*`` and, where the text tower was recorded, everything else too.
         heads: Attention heads of the vision tower; 64 channels each by default.
+        quick_gelu: Whether its activation is OpenAI's.
     """
     patches, embed_dim = state["visual.conv1.weight"], state["visual.proj"].shape[1]
     width, patch = patches.shape[0], patches.shape[-1]
     side = math.isqrt(len(state["visual.positional_embedding"]) - 1)
     config = TINY | {
         "embed_dim": embed_dim,
+        "quick_gelu": quick_gelu,
         "vision_cfg": {
             "image_size": side * patch,
             "layers": layers(state, "visual.transformer.resblocks."),

@@ -1,5 +1,6 @@
 """Small networks of the DINO family: one that timm knows by name in tests, and those of recorded weights."""
 
+import json
 import math
 from inspect import signature
 from pathlib import Path
@@ -43,6 +44,12 @@ def write_micro(path: Path, seed: int = 0) -> str:
     torch.manual_seed(seed)
     torch.save(vit_micro_patch8_64_dino(num_classes=0).state_dict(), path)
     return str(path)
+
+
+def lposs_on(weights: str, plus: bool = False) -> str:
+    """The option that gives LPOSS the network ``MICRO`` with these weights, and LPOSS+ after it."""
+    steps = [{"class_path": "LPOSS", "init_args": {"network": MICRO, "weights": weights}}]
+    return f"--model.refiners={json.dumps([*steps, *([{'class_path': 'LPOSSPlus'}] if plus else [])])}"
 
 
 def dino_from_state(state: dict[str, Tensor], heads: int) -> FeatureTower:

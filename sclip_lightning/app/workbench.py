@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sclip_lightning.app.choices import Choices
 from sclip_lightning.data.reading.images import to_rgb
 from sclip_lightning.data.reading.pixels import opened
-from sclip_lightning.errors import DataError, SclipError
+from sclip_lightning.errors import ConfigError, DataError, SclipError
 from sclip_lightning.model.likeness import warning_of
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.recall import Recall
@@ -128,7 +128,7 @@ class Workbench:
             prediction = self._named(request, lambda: segmentor.predict(image, vocabulary))
             ran = self._runs() > before
             seconds = time.perf_counter() - start
-            notes = warning_of(segmentor.alike(vocabulary))
+            notes = [*segmentor.settings(vocabulary).warnings, *warning_of(segmentor.alike(vocabulary))]
             return Answer(prediction, vocabulary.synonyms, seconds, ran, tuple(notes))
 
     def probability(self, request: Request, index: int) -> npt.NDArray[np.float32]:
@@ -188,17 +188,24 @@ class Workbench:
     def _runnable(self, methods: Mapping[str, SegmentorOptions]) -> dict[str, SegmentorOptions]:
         """The methods whose parts fit the weights, and have numbers for classes of the user's own.
 
-        Those that need networks which the page was not started with are not among them: looking would fetch these.
+        Those that need networks which the page was not started with are not among them: looking would fetch these. Nor
+        are those that read segment maps, which the page has none of.
         """
         found, loaded = {}, self._first.options.parts
         for number, (name, options) in enumerate(methods.items()):
             if any(part.networks and part not in loaded for part in options.parts):
                 continue
+            readers = options.region_readers
+            if readers and number == 0:  # the user's own
+                msg = f"{' and '.join(readers)}: this page reads no segment maps. Leave that out, or use sclip predict."
+                raise ConfigError(msg)
+            if readers:
+                continue
             try:
                 made = self.choices.options(name, self.choices.parts_on(name))
                 self._changed(made).sliding_window(Vocabulary.parse(PROBE))
             except SclipError:
-                if number == 0:  # the user's own
+                if number == 0:
                     raise
             else:
                 found[name] = options

@@ -83,7 +83,7 @@ class AblationCLI(TestCLI):
 
     def test(self, **kwargs: Any) -> None:
         """Run all rows and print the table."""
-        first, protocol = self.model, self.options.protocol
+        first, read = self.model, (self.options.protocol, bool(self.options.region_readers))
         whole = self.config["test"].clone()
         del whole["beside"]  # a row is run again by itself
         self.datamodule.kept = {}
@@ -105,8 +105,9 @@ class AblationCLI(TestCLI):
                 self.model.clip = first.clip
             if _same(options, self.options, "architecture", "weights", "templates", "protocol"):
                 self.model.texts = first.texts
-            if options.protocol != protocol:  # images may have another size
-                self.datamodule.kept, protocol = {}, options.protocol
+            if (options.protocol, bool(options.region_readers)) != read:
+                # Images may have another size, or lack a segment map.
+                self.datamodule.kept, read = {}, (options.protocol, bool(options.region_readers))
             self.trainer = self.instantiate_trainer()
             reset_peak_memory(self.trainer.strategy.root_device)
             self.evaluate(**(kwargs | {"model": self.model}))

@@ -19,10 +19,11 @@ from sclip_lightning.commands.parsing.model_only import ModelParser
 from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.errors import StoppedError
 from sclip_lightning.files import DEMO
+from sclip_lightning.model.devices import Precision
 from sclip_lightning.model.facts import load_method, method_names, model_section
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.ranges import above, at_least, check_number
-from sclip_lightning.segmentor import Precision, Segmentor
+from sclip_lightning.segmentor import Segmentor
 
 __all__ = ["make_page", "parse", "run_app"]
 

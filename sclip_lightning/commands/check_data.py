@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
@@ -13,9 +14,13 @@ from sclip_lightning.data.reading.benchmark import Benchmark
 from sclip_lightning.data.reading.inspection import Inspection, inspect_samples
 from sclip_lightning.data.reading.layout import Listing
 from sclip_lightning.data.reading.masks import IGNORE_INDEX
+from sclip_lightning.data.reading.regions import SegmentMaps
 from sclip_lightning.errors import ConfigError, DataError
 
 __all__ = ["check_data", "run_check_data"]
+
+#: Smallest numbers of segment maps that are listed.
+_NUMBERS = 4
 
 
 def run_check_data(arguments: Sequence[str]) -> None:
@@ -28,7 +33,8 @@ def run_check_data(arguments: Sequence[str]) -> None:
     parser = GuardedParser(
         prog="sclip check-data",
         description="Check a data set's files before anything is computed: reads every image and mask of the split, "
-        "counts labels, lists all problems. Needs neither a GPU nor weights. Exits with 1 where something is wrong.",
+        "and segment maps where --data.regions names a folder, counts labels and segments, lists all problems. Needs "
+        "neither a GPU nor weights. Exits with 1 where something is wrong.",
         epilog=f"{METHOD_HELP} {ALLOW_HELP}",
     )
     parser.add_argument("-c", "--config", action=ActionConfigFile, help="A configuration with a data section.")
@@ -67,17 +73,23 @@ def check_data(data: SegmentationData, limit: int | None = None, subset: bool = 
         The number of problems.
 
     Raises:
-        DataError: The data set was not found.
+        DataError: The data set, or the folder of segment maps, was not found.
     """
     listing, benchmark = data.listing(), data.benchmark
+    if data.maps is not None:
+        data.maps.check_folder()
+        data.maps.check_names(files.map_names for files in listing.samples())
     show = show or len(listing.ids)
     for line in _describe(listing, benchmark):
         print(line)  # noqa: T201
     samples = listing.samples()
     samples = samples[: min(limit or len(samples), data.num_samples or len(samples))]
-    inspection = inspect_samples(samples, listing.label_map, data.num_workers)
+    inspection = inspect_samples(samples, listing.label_map, data.num_workers, data.maps)
     for line in _histogram(inspection, benchmark, len(samples)):
         print(line)  # noqa: T201
+    if data.maps is not None:
+        for line in _segments(inspection, data.maps, len(samples)):
+            print(line)  # noqa: T201
     problems = [*listing.problems(show), *_count_problems(listing, benchmark, subset), *inspection.problems]
     for line in _explain(problems, show):
         print(line)  # noqa: T201
@@ -107,6 +119,26 @@ def _histogram(inspection: Inspection, benchmark: Benchmark, samples: int) -> li
     if absent:
         lines.append(f"  {absent} of the {len(benchmark.classes)} classes occur in none of these masks.")
     return lines
+
+
+def _segments(inspection: Inspection, maps: SegmentMaps, samples: int) -> list[str]:
+    """What the segment maps hold."""
+    found = len(inspection.segments)
+    of_size = "" if maps.resize else " of their image's size"
+    lines = ["", f"Segment maps in {maps.folder}", f"  read      {found}{of_size}, for {samples} images"]
+    if not found:
+        return lines
+    fewest, most = min(inspection.segments), max(inspection.segments)
+    share = 100 * inspection.unassigned / inspection.covered
+    numbers = [f"{number} in {count}" for number, count in inspection.smallest.most_common(_NUMBERS)]
+    more = ", ..." if len(inspection.smallest) > _NUMBERS else ""
+    return [
+        *lines,
+        f"  segments  {fewest} to {most} an image, median {median(inspection.segments):g}",
+        f"  without   {share:.3f} % of the pixels have the smallest number of their map, which CorrCLIP's rule takes "
+        'for "no segment"',
+        f"  smallest  {', '.join(numbers)}{more} of the maps",
+    ]
 
 
 def _count_problems(listing: Listing, benchmark: Benchmark, subset: bool) -> list[str]:

@@ -16,16 +16,19 @@ from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.commands.parsing.replaced import check_replaced
 from sclip_lightning.data.reading.benchmark import read_class_file
 from sclip_lightning.data.reading.heif import INSTALL_HEIF
-from sclip_lightning.data.reading.images import check_images, find_images, unread_images
+from sclip_lightning.data.reading.images import ImageFile, check_images, find_images, unread_images
+from sclip_lightning.data.reading.layout import expand
 from sclip_lightning.data.reading.pixels import MOST_PIXELS, allow_pixels
+from sclip_lightning.data.reading.regions import SegmentMaps, unread_maps, without_maps
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.engine.orderly_end import orderly_end
 from sclip_lightning.errors import DataError
 from sclip_lightning.exports import TOLERANCE
 from sclip_lightning.files import DEMO
+from sclip_lightning.model.devices import Precision, autocast_type, find_device
 from sclip_lightning.model.likeness import warning_of
 from sclip_lightning.model.options import SegmentorOptions
-from sclip_lightning.model.settings import resolve
+from sclip_lightning.model.settings import check_options, resolve
 from sclip_lightning.predicting.job import Export, OnError, PredictionJob
 from sclip_lightning.predicting.processes import Alone, launch_of
 from sclip_lightning.predicting.session import PredictionSession, nothing_done
@@ -34,7 +37,7 @@ from sclip_lightning.ranges import at_least, check_number
 from sclip_lightning.records.artefacts import PREDICTIONS, SETTINGS
 from sclip_lightning.records.run_folder import clear_run, locked, remove_leftovers
 from sclip_lightning.reports.shares import ShareTable
-from sclip_lightning.segmentor import Precision, Segmentor, autocast_type, check_options, find_device
+from sclip_lightning.segmentor import Segmentor
 from sclip_lightning.vocabulary import Vocabulary
 
 __all__ = ["find_vocabulary", "run_predict"]
@@ -65,15 +68,16 @@ def run_predict(arguments: Sequence[str]) -> None:
     vocabulary = find_vocabulary(options.classes, options.background)
     check_options(chosen, vocabulary)
     resolve(chosen, vocabulary, options.short_side)
+    maps = _find_maps(options, chosen.region_readers, files)
     launch = launch_of(options.devices, options.num_nodes, options.device, find_device)
     if isinstance(launch, Alone):  # else each process looks at its own device, once it has one
         autocast_type(options.precision, launch.device)
     if launch.is_first:
-        _name_unread(options)
+        _name_unread(options, maps)
     folder = open_folder(options.output_dir) if launch.is_first else Path(options.output_dir).expanduser().absolute()
     config = parser.dump(options, skip_none=False)
     exports = list(dict.fromkeys(options.export or ()))
-    job = PredictionJob(files, vocabulary, folder, config, options.on_error, exports, options.tolerance)
+    job = PredictionJob(files, vocabulary, folder, config, options.on_error, exports, options.tolerance, maps)
     stop, why = StopRequest(), partial(explain, options=chosen)
     session: PredictionSession | None = None
 
@@ -96,6 +100,8 @@ def run_predict(arguments: Sequence[str]) -> None:
         )
         segmentor.sliding_window(vocabulary)  # names are embedded now, which takes all processes
         if team.is_first:
+            for warning in segmentor.settings(vocabulary).warnings:
+                sys.stderr.write(f"Note: {warning}\n")
             for warning in warning_of(segmentor.alike(vocabulary)):
                 sys.stderr.write(f"Note: {warning} Use other words.\n")
         session = PredictionSession(job, team, stop, why)
@@ -108,13 +114,33 @@ def _check_headers(job: PredictionJob) -> None:
     """Find images that hold none before anything is loaded, unless they are to be skipped."""
     if job.on_error == "stop":
         try:
-            check_images([job.files[index] for index in job.remaining()])
+            check_images([job.files[index] for index in job.remaining()], job.maps)
         except DataError as error:
             msg = f"{error} To skip such images: --on_error skip."
             raise DataError(msg) from error
 
 
-def _name_unread(options: Namespace) -> None:
+def _find_maps(options: Namespace, readers: Sequence[str], files: Sequence[ImageFile]) -> SegmentMaps | None:
+    """The segment maps that parts read.
+
+    Raises:
+        ConfigError: There are such parts, and no folder is given.
+        DataError: There is no such folder, or two images would get the same map.
+    """
+    if not readers:
+        return None
+    if options.regions is None:
+        raise without_maps(readers, "--regions")
+    maps = SegmentMaps(expand(options.regions), options.panoptic_regions, options.resize_regions, "--regions")
+    maps.check_folder()
+    maps.check_names(file.map_names for file in files)
+    return maps
+
+
+def _name_unread(options: Namespace, maps: SegmentMaps | None) -> None:
+    """Say which of what was given is not read."""
+    if options.regions is not None and maps is None:
+        sys.stderr.write(f"Note: {unread_maps('--regions')}\n")
     if others := unread_images(options.images, options.recursive):
         sys.stderr.write(
             f"Note: {len(others)} HEIC {'files are' if others[1:] else 'file is'} passed over: "
@@ -202,6 +228,22 @@ def _build_parser() -> GuardedParser:
         action="store_true",
         help="Add a class 0 for whatever is none of the classes: published words for stuff, less those that name a "
         "class, and pixels less certain than --model.prob_threshold.",
+    )
+    parser.add_argument(
+        "--regions",
+        type=str | None,
+        help="Folder with a segment map for each image, for parts that read some (RegionVote): NAME.npz or NAME.png, "
+        "called as the image's file, in subfolders as the images or without.",
+    )
+    parser.add_argument(
+        "--panoptic_regions",
+        action="store_true",
+        help="PNG segment maps hold colours that mean the number R + 256 G + 65536 B.",
+    )
+    parser.add_argument(
+        "--resize_regions",
+        action="store_true",
+        help="Take nearest pixels of segment maps of another size than their image, which are an error else.",
     )
     parser.add_argument("--recursive", action="store_true", help="Take images from subfolders, too.")
     parser.add_argument(

@@ -16,6 +16,7 @@ from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, 
 from sclip_lightning.data.reading.fingerprints import labels_checksum, stamp
 from sclip_lightning.data.reading.layout import expand, list_files
 from sclip_lightning.data.reading.masks import LabelMap, read_mask
+from sclip_lightning.data.reading.regions import unread_maps
 from sclip_lightning.engine.environment import describe_environment, peak_memory
 from sclip_lightning.engine.evaluation import Evaluation, check_agreement, notes_on
 from sclip_lightning.errors import DataError, counted
@@ -124,7 +125,7 @@ def score_predictions(
     seconds = time.perf_counter() - started
     check_agreement(records, benchmark.classes, evaluation.compute())
 
-    notes = notes_on(benchmark)
+    notes = [*notes_on(benchmark), *[unread_maps("--data.regions")] * (data.maps is not None)]
     if absent:
         notes.append(f"Incomplete: {counted(len(absent), 'image has', 'images have')} no prediction, and no score.")
     device = torch.device("cpu")

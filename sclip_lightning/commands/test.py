@@ -183,7 +183,7 @@ class TestCLI(LightningCLI):
         return f"{done} of {len(run.ids)} images {are} recorded in {self.folder}: the same command goes on from there."
 
     def _find_data(self) -> None:
-        """Find the images before anything is written: a command without data leaves nothing behind."""
+        """Find images, and segment maps, before anything is written: a command without data leaves nothing behind."""
         try:
             self.data.find()
         except DataError as error:
@@ -193,6 +193,7 @@ class TestCLI(LightningCLI):
                 "--config demo.yaml needs none.",
             )
             raise
+        self.data.maps_for(self.model.options.region_readers)
 
     def _open_folder(self) -> Path:
         """Open the run's folder, on the first process; what it holds is cleared once it is locked."""

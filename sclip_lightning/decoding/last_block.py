@@ -18,6 +18,7 @@ from sclip_lightning.decoding.residual import ResidualAttention
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.towers import ClipTower
 from sclip_lightning.windows import Scene, Tokens, WindowDecoder, compare_with_texts
+from sclip_lightning.windows.colours import padded_with_black
 
 __all__ = ["LastBlock"]
 
@@ -32,6 +33,8 @@ class LastBlock(WindowDecoder):
         residual: Keep the block's residual connections and MLP; null does as the attention's paper.
         rcs: ResCLIP's residual attention: true switches it on with its published numbers.
         sfr: ResCLIP's semantic feedback, likewise.
+        padded: Windows that are no whole patches: fill them up with black at the bottom and right and resize positions
+            to the exact grid, as LPOSS does; false drops what is left over and resizes them as SCLIP does.
 
     Raises:
         ConfigError: An unknown attention, or semantic feedback for one without logits.
@@ -42,6 +45,7 @@ class LastBlock(WindowDecoder):
     residual: bool | None = None
     rcs: ResidualAttention | bool | None = False
     sfr: SemanticFeedback | bool | None = False
+    padded: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,7 +84,10 @@ class LastBlock(WindowDecoder):
         whole = self.settled()
         rcs = whole.rcs if isinstance(whole.rcs, ResidualAttention) else None
         sfr = whole.sfr if isinstance(whole.sfr, SemanticFeedback) else None
-        trunk = tower.trunk(pixels, keep_projections=rcs.layers if rcs else ())
+        if self.padded:
+            pixels = padded_with_black(pixels, tower.patch_size)
+        kept = rcs.layers if rcs else ()
+        trunk = tower.trunk(pixels, keep_projections=kept, exact_positions=self.padded)
         attention, last = attention_of(self.attention), tower.depth
         q, k, v = tower.project(trunk.x, last)
         cross = rcs.cross([trunk.projections[layer] for layer in rcs.layers], v) if rcs else None

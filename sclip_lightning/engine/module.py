@@ -1,8 +1,9 @@
 """The LightningModule: wires data, segmentor and scores, and does nothing else."""
 
 import time
-from typing import Any
+from typing import Any, cast
 
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import Callback, LightningModule
 from torch import Tensor
 
@@ -93,13 +94,17 @@ class SegmentationModule(LightningModule):
             self.texts = self.context.ranks.on_first(lambda: wiring.embed_classes(clip, settings, data, self.device))
         self.segmentor = build_segmentor(self.networks, self.texts, settings).to(self.device)
         self.evaluation = Evaluation(data.benchmark).to(counting_device(self.device))
-        protocol = wiring.describe_protocol(clip, self.segmentor, options, data, str(self.trainer.precision))
-        self.context.warnings = wiring.notes_on_names(self.segmentor, data)
+        self.context.warnings = wiring.warnings_of(self.segmentor, options, settings, data)
         notes = [*wiring.notes_on(options, settings, data), *self.context.warnings]
         boundaries, complete = self.evaluation.boundary_names, not self.datamodule.remaining
-        begin_session(self.context, data, boundaries, protocol, notes, complete)
+        begin_session(self.context, data, boundaries, self._protocol, notes, complete)
         self._started = time.perf_counter()
         self.stop.begin_images()
+
+    def _protocol(self) -> dict[str, Any]:
+        assert self.clip is not None  # configure_model has loaded it
+        precision = str(self.trainer.precision)
+        return wiring.describe_protocol(self.clip, self.segmentor, self.options, self.data, precision)
 
     def test_step(self, batch: list[Sample], batch_idx: int) -> dict[str, ImageOutput]:
         """Segment, score and record each image by itself, so that the batch size cannot change a digit.
@@ -135,15 +140,16 @@ class SegmentationModule(LightningModule):
         source, (height, width) = f"The image {sample['id']}", sample["mask"].shape
         check_patch(sample["image"], self.segmentor.tower.patch_size, source, (height, width))
         with wiring.memory_for(source, (height, width), self.options, self.data):
-            segmentation = self.segmentor.predict(sample["image"], (height, width), sample["rgb"])
+            segmentation = self.segmentor.predict(sample["image"], (height, width), sample["rgb"], sample["regions"])
         return ImageOutput(segmentation.labels, segmentation.probabilities if probabilities else None)
 
     def segment_again(self, sample: Sample) -> Tensor:
         """[H, W] labels of a sample, in the test's precision; nothing is counted or recorded."""
         plugin = self.trainer.precision_plugin
-        moved = plugin.convert_input({name: sample[name].to(self.device) for name in ("image", "rgb")})
+        read = {name: sample[name] for name in ("image", "rgb", "regions")}
+        moved = plugin.convert_input(move_data_to_device(read, self.device))
         with plugin.test_step_context():
-            return self.segment({**sample, "image": moved["image"], "rgb": moved["rgb"]}).labels
+            return self.segment(cast(Sample, {**sample, **moved})).labels
 
     def on_test_epoch_end(self) -> None:
         """Merge the records of all devices; the results then lie in ``context`` on every one of them."""

@@ -135,7 +135,7 @@ def begin_session(
     context: RunContext,
     data: SegmentationData,
     boundaries: Sequence[str],
-    protocol: Mapping[str, Any],
+    protocol: Callable[[], Mapping[str, Any]],
     notes: Sequence[str],
     complete: bool,
 ) -> None:
@@ -145,7 +145,7 @@ def begin_session(
         context: The run.
         data: Its data, set up.
         boundaries: Names of the boundary scores.
-        protocol: Everything the scores depend on, images aside.
+        protocol: Makes everything the scores depend on, images aside; called by the first rank alone.
         notes: What a reader must know before quoting a score.
         complete: No image remains.
 
@@ -160,7 +160,7 @@ def begin_session(
             benchmark=context.benchmark.name,
             classes=list(context.benchmark.classes),
             boundaries=list(boundaries),
-            protocol=dict(protocol),
+            protocol=dict(protocol()),
             ids=context.ids,
             split_size=data.split_size,
             notes=list(notes),

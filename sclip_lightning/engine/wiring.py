@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 
+from sclip_lightning.data.reading.regions import unread_maps
 from sclip_lightning.data.reading.segmentation_data import SegmentationData
 from sclip_lightning.engine import evaluation
 from sclip_lightning.engine.datamodule import SegmentationDataModule
@@ -28,9 +29,9 @@ __all__ = [
     "memory_for",
     "name_parts",
     "notes_on",
-    "notes_on_names",
     "notes_on_weights",
     "settle",
+    "warnings_of",
 ]
 
 
@@ -51,10 +52,13 @@ def settle(options: SegmentorOptions, data: SegmentationData) -> Settings:
     """Settle every number of a test, and hand the data those that are about reading images and names.
 
     Raises:
-        ConfigError: What can be refused before weights are loaded: windows that leave gaps, numbers that nobody gave.
+        ConfigError: What can be refused before weights are loaded: windows that leave gaps, numbers that nobody gave,
+            parts that read segment maps where there are none.
+        DataError: There is no folder of segment maps where it should be.
     """
     settings = resolve(options, Vocabulary.of(data.benchmark), data.short_side)
     data.use(settings.protocol)
+    data.read_regions(options.region_readers)
     return settings
 
 
@@ -103,9 +107,13 @@ def notes_on(options: SegmentorOptions, settings: Settings, data: SegmentationDa
     return [*evaluation.notes_on(data.benchmark), *settings.notes, *notes_on_weights(options, data.benchmark.name)]
 
 
-def notes_on_names(segmentor: SlidingWindowSegmentor, data: SegmentationData) -> list[str]:
-    """What a reader must know of class names that these weights cannot tell apart."""
-    return warning_of(alike(segmentor, data.benchmark.synonyms))
+def warnings_of(
+    segmentor: SlidingWindowSegmentor, options: SegmentorOptions, settings: Settings, data: SegmentationData
+) -> list[str]:
+    """What may be wrong: numbers, class names that these weights cannot tell apart, segment maps that no part reads."""
+    unread = data.maps is not None and not options.region_readers
+    names = warning_of(alike(segmentor, data.benchmark.synonyms))
+    return [*settings.warnings, *names, *[unread_maps("--data.regions")] * unread]
 
 
 def notes_on_weights(options: SegmentorOptions, benchmark: str) -> list[str]:

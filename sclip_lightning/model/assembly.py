@@ -1,6 +1,6 @@
 """Putting a segmentor together from its settings."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 
 from torch import nn
 
@@ -15,19 +15,41 @@ from sclip_lightning.windows import MapStep, Part, SheetStep, Texts
 __all__ = ["build_segmentor", "load_networks"]
 
 
-def load_networks(clip: Clip, parts: Iterable[Part]) -> dict[str, nn.Module]:
+def load_networks(
+    clip: Clip, parts: Iterable[Part], loaded: Mapping[Hashable, nn.Module] | None = None
+) -> dict[str, nn.Module]:
     """Every network that the parts need, each loaded once, on the CPU; CLIP's tower shares the parameters of ``clip``.
+
+    Args:
+        clip: The model.
+        parts: All parts.
+        loaded: Networks that are there already, by :meth:`Part.source`.
 
     Raises:
         CheckpointError: Weights cannot be found, read or fitted.
+        ConfigError: Two parts mean different networks by one name.
     """
-    tower = ClipTower(clip.model.visual)
-    networks: dict[str, nn.Module] = {"clip": tower}
+    users: dict[str, Part] = {}
     for part in parts:
         for name in part.networks:
-            if name not in networks:
-                networks[name] = part.load_network(name, tower.text_width)
+            first = users.setdefault(name, part)
+            if part.source(name) != first.source(name):
+                raise ConfigError(_two_networks(name, first, part))
+    tower = ClipTower(clip.model.visual)
+    networks: dict[str, nn.Module] = {"clip": tower}
+    shared = dict(loaded or {})
+    for name, part in users.items():
+        source = part.source(name)
+        if source not in shared:
+            shared[source] = part.load_network(name, tower.text_width)
+        networks[name] = shared[source]
     return networks
+
+
+def _two_networks(name: str, first: Part, second: Part) -> str:
+    kinds = [type(first).__name__, type(second).__name__]
+    both = kinds[0] if kinds[0] == kinds[1] else " and ".join(kinds)
+    return f"{both} (--model) would load two networks under the one name {name}. Give them the same one, or drop one."
 
 
 def build_segmentor(

@@ -54,6 +54,9 @@ def memory_advice(options: SegmentorOptions) -> str:
             f"{' and '.join(on_maps)} (--model.refiners) hold maps of all classes at the size of the image file: leave "
             "them out, or make the image smaller"
         )
+    merged = [type(step).__name__ for step in options.refiners or () if step.works_on == "sheet"]
+    if merged:
+        advice.append(f"{' and '.join(merged)} (--model.refiners) hold maps of all names: leave them out")
     if options.crop == 0:
         advice.append("images pass through the network whole: lower the short side, or set --model.crop")
     else:

@@ -81,6 +81,12 @@ class SegmentorOptions:
         """All parts that are switched on; the decoder first."""
         return [part for part in (self.decoder, self.prior, self.upsampler, *(self.refiners or [])) if part is not None]
 
+    @property
+    def region_readers(self) -> list[str]:
+        """Names of the parts that need a segment map with each image."""
+        parts = [*self.parts, *(inner for part in self.parts for inner in parts_of(part).values())]
+        return list(dict.fromkeys(type(part).__name__ for part in parts if part.reads_regions))
+
     def _check_kinds(self) -> None:
         """Refuse what is no part: from Python, nothing else would before the first image."""
         refiners: Any = self.refiners or []

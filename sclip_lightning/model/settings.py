@@ -12,7 +12,7 @@ from sclip_lightning.towers.text import resolve_templates
 from sclip_lightning.vocabulary import Vocabulary
 from sclip_lightning.windows import Decoder, Part, SheetStep, Step, check_sliding_window
 
-__all__ = ["Settings", "resolve"]
+__all__ = ["Settings", "check_options", "resolve"]
 
 P = TypeVar("P", bound=Part)
 
@@ -45,6 +45,40 @@ class Settings:
     def parts(self) -> list[Part]:
         """All parts that are switched on; the decoder first."""
         return [part for part in (self.decoder, self.prior, self.upsampler, *self.refiners) if part is not None]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is asked for and has no published meaning: thresholds for logits that are no cosines any more."""
+        others = [type(part).__name__ for part in self.parts if isinstance(part, SheetStep) and not part.keeps_cosines]
+        values = {name: getattr(self.protocol, name) for name in ("prob_threshold", "area_threshold")}
+        given = [f"--model.{name} is {value:g}" for name, value in values.items() if value]
+        if not (others and given):
+            return []
+        return [
+            f"{' and '.join(given)}, but the logits of {' and '.join(others)} are no cosines any more, and nobody "
+            "published a threshold for them: its authors use none. Set it to 0 for what they do."
+        ]
+
+
+def check_options(options: SegmentorOptions, vocabulary: Vocabulary) -> None:
+    """Find what does not go together before any weights are needed.
+
+    Without a background, class 0 is one like the others: nothing must be given to it for want of certainty. Uncertain
+    pixels may go to a class that the user names, though.
+
+    Raises:
+        ConfigError: A threshold without a background.
+    """
+    for name in ("prob_threshold", "area_threshold"):
+        value = getattr(options, name)
+        named = name == "prob_threshold" and options.uncertain_class is not None
+        if value and not vocabulary.has_background and not named:
+            msg = (
+                f"{name} is {value} (--model.{name}), which gives pixels to class 0 as the background, but class 0 is "
+                f"{vocabulary.names[0]!r}. Add a background (--background; background=True in Python), "
+                f"{'name a class with --model.uncertain_class, ' * (name == 'prob_threshold')}or set {name} to 0."
+            )
+            raise ConfigError(msg)
 
 
 def resolve(options: SegmentorOptions, vocabulary: Vocabulary, short_side: int | None = None) -> Settings:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from sclip_lightning.data.reading.images import ImageFile, stamp_of
+from sclip_lightning.data.reading.regions import SegmentMaps
 from sclip_lightning.errors import RunError
 from sclip_lightning.exports import TOLERANCE, write_coco, write_polygons
 from sclip_lightning.exports.label_maps import exported
@@ -39,6 +40,7 @@ class PredictionJob:
         on_error: What to do about an image that cannot be read or segmented.
         exports: Formats to write in the end.
         tolerance: Of exported polygons, in pixels.
+        maps: Segment maps that are read with the images; None where no part reads any.
     """
 
     files: Sequence[ImageFile]
@@ -48,13 +50,21 @@ class PredictionJob:
     on_error: OnError = "stop"
     exports: Sequence[Export] = ()
     tolerance: float = TOLERANCE
+    maps: SegmentMaps | None = None
 
     def results_of(self, name: str) -> tuple[Path, Path]:
         """Label map and overlay of an image."""
         return self.folder / LABELS / f"{name}.png", self.folder / OVERLAYS / f"{name}.png"
 
+    def stamp_of(self, file: ImageFile) -> str:
+        """Size and time of the last change of an image's file, and of its segment map's where one is read."""
+        if self.maps is None:
+            return stamp_of(file.path)
+        path = self.maps.path_of(file.map_names)
+        return f"{stamp_of(file.path)},{stamp_of(path) if path else ''}"
+
     def remaining(self) -> list[int]:
-        """Indices of the images without results, or whose file is another now.
+        """Indices of the images without results, or of which a file is another now.
 
         Raises:
             RunError: The folder holds results of other images, or under other names.
@@ -134,7 +144,7 @@ class PredictionJob:
 
     def _is_done(self, file: ImageFile, images: PredictedImages) -> bool:
         known = images.done.get(str(file.path))
-        if known is None or known[1] != stamp_of(file.path):
+        if known is None or known[1] != self.stamp_of(file):
             return False
         return all(path.is_file() and is_whole(path) for path in self.results_of(file.name))
 

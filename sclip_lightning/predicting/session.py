@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sclip_lightning.data.reading.images import ImageFile, stamp_of
+from sclip_lightning.data.reading.images import ImageFile, turned_size
 from sclip_lightning.engine.arrivals import Arrivals
 from sclip_lightning.engine.environment import describe_environment
 from sclip_lightning.engine.interruption import StopRequest
@@ -65,7 +65,7 @@ class PredictionSession:
         """
         job, team, stop = self.job, self.team, self.stop
         stop.watch(team.heartbeat(job.folder, stop.failure))
-        protocol = protocol_of(segmentor, job.vocabulary)
+        protocol = protocol_of(segmentor, job.vocabulary) | (job.maps.describe() if job.maps else {})
         started = datetime.now().astimezone().isoformat(timespec="seconds")
         session = Session(started, str(team), describe_environment(segmentor.device))
         number, remaining = team.on_first(lambda: job.begin(protocol, session))
@@ -141,9 +141,11 @@ class PredictionSession:
 
     def _write(self, segmentor: Segmentor, file: ImageFile) -> None:
         labels, overlay = self.job.results_of(file.name)
-        stamp = stamp_of(file.path)
+        stamp = self.job.stamp_of(file)
         try:
-            prediction = segmentor.predict(file.path, self.job.vocabulary)
+            maps = self.job.maps
+            regions = None if maps is None else maps.read(file.map_names, turned_size(file.path))
+            prediction = segmentor.predict(file.path, self.job.vocabulary, regions=regions)
             prediction.save(labels)
             with replacing(overlay) as temporary:
                 prediction.overlay(file.name).save(temporary, format="PNG")

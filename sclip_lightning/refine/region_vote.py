@@ -38,6 +38,7 @@ class RegionVote(MapStep):
     """
 
     works_on = "labels"
+    reads_regions = True
 
     unassigned: Unassigned = "smallest"
 
@@ -60,8 +61,8 @@ class RegionVote(MapStep):
         if scene.regions is None:
             msg = (
                 "--model.refiners has RegionVote, which votes inside the segments of a map, but no segment map came "
-                "with the image. Give one whole number per pixel of the image ([H, W]; the scene's regions), or take "
-                "RegionVote out of --model.refiners."
+                "with the image. Give one whole number per pixel of the image ([H, W]; regions), or take RegionVote "
+                "out of --model.refiners."
             )
             raise ConfigError(msg)
         if scene.regions.shape != maps.shape:

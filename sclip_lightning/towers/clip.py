@@ -43,12 +43,26 @@ class ClipTower(Tower):
         """E, channels of the space of the text embeddings."""
         return self.visual.proj.shape[1]
 
-    def trunk(self, windows: Tensor, keep: Collection[int] = (), keep_projections: Collection[int] = ()) -> Trunk:
-        """Run every block but the last; see :meth:`Tower.trunk`."""
+    def trunk(
+        self,
+        windows: Tensor,
+        keep: Collection[int] = (),
+        keep_projections: Collection[int] = (),
+        exact_positions: bool = False,
+    ) -> Trunk:
+        """Run every block but the last; see :meth:`Tower.trunk`.
+
+        Args:
+            windows: As there.
+            keep: As there.
+            keep_projections: As there.
+            exact_positions: See :func:`resize_position_embedding`.
+        """
         visual = self.visual
         patches = visual.conv1(windows)
         rows, columns = patches.shape[-2:]
-        position = resize_position_embedding(visual.positional_embedding, visual.grid_size, (rows, columns))
+        embedding, trained = visual.positional_embedding, visual.grid_size
+        position = resize_position_embedding(embedding, trained, (rows, columns), exact_positions)
         # The residual stream stays in the parameters' precision under autocast: only the products are rounded.
         patches = patches.flatten(2).transpose(1, 2).to(position.dtype)
         class_token = visual.class_embedding.expand(len(windows), 1, -1)
@@ -114,7 +128,9 @@ class ClipTower(Tower):
         return self.visual.transformer.resblocks
 
 
-def resize_position_embedding(embedding: Tensor, trained: tuple[int, int], grid: tuple[int, int]) -> Tensor:
+def resize_position_embedding(
+    embedding: Tensor, trained: tuple[int, int], grid: tuple[int, int], exact: bool = False
+) -> Tensor:
     """Fit a learned position embedding to another grid of patches.
 
     Bicubic, with ``scale_factor = (n + 0.1) / n_trained`` as in DINO (Caron et al., ICCV 2021), which SCLIP follows:
@@ -124,6 +140,7 @@ def resize_position_embedding(embedding: Tensor, trained: tuple[int, int], grid:
         embedding: [1 + n_h * n_w, D], the class token's first; that one is never resized.
         trained: (n_h, n_w), the grid it was trained on.
         grid: (rows, columns) wanted.
+        exact: Leave the 0.1 out, as LPOSS does for CLIP.
 
     Returns:
         [1 + rows * columns, D]; the input itself where the grid is the trained one.
@@ -131,9 +148,12 @@ def resize_position_embedding(embedding: Tensor, trained: tuple[int, int], grid:
     if grid == tuple(trained):
         return embedding
     patches = embedding[1:].T.reshape(1, -1, *trained).float()
-    scale = ((grid[0] + 0.1) / trained[0], (grid[1] + 0.1) / trained[1])
     with torch.autocast(embedding.device.type, enabled=False):
-        patches = F.interpolate(patches, scale_factor=scale, mode="bicubic", align_corners=False)
+        if exact:
+            patches = F.interpolate(patches, grid, mode="bicubic", align_corners=False)
+        else:
+            scale = ((grid[0] + 0.1) / trained[0], (grid[1] + 0.1) / trained[1])
+            patches = F.interpolate(patches, scale_factor=scale, mode="bicubic", align_corners=False)
     return torch.cat([embedding[:1], patches.flatten(2)[0].T.to(embedding.dtype)])
 
 

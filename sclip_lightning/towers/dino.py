@@ -8,22 +8,24 @@ import math
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.towers.clip import resize_position_embedding
+from sclip_lightning.windows.colours import CLIP_MEAN, CLIP_STD, padded_with_black
 
 __all__ = ["FeatureTower"]
 
-#: Mean and standard deviation of red, green and blue in 0..1: the input of CLIP, and that of ImageNet's networks.
-_CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+#: Mean and standard deviation of red, green and blue in 0..1 that ImageNet's networks are used to.
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class FeatureTower(nn.Module):
     """A vision transformer as a source of dense features that are compared with each other, never with texts.
 
-    It takes windows as CLIP does, and what does not fill a patch at the bottom and right is dropped as there.
+    It takes windows as CLIP does. What does not fill a patch at the bottom and right is dropped as there for
+    :meth:`features`, and filled up with black for :meth:`values`, as the methods' code does that read them.
 
     Args:
         network: timm's ``VisionTransformer`` or ``Eva`` without a head, for images of any size. Where its position
@@ -33,7 +35,7 @@ class FeatureTower(nn.Module):
         weights: What was loaded, in words for a report.
     """
 
-    recallable: ClassVar[tuple[str, ...]] = ("features",)
+    recallable: ClassVar[tuple[str, ...]] = ("features", "values")
 
     _constants: Tensor
 
@@ -43,7 +45,8 @@ class FeatureTower(nn.Module):
         self.architecture = architecture
         self.weights = weights
         # Not persistent: a checksum is that of the weights.
-        self.register_buffer("_constants", torch.tensor([_CLIP, _IMAGENET])[..., None, None], persistent=False)
+        constants = torch.tensor([(CLIP_MEAN, CLIP_STD), _IMAGENET])[..., None, None]
+        self.register_buffer("_constants", constants, persistent=False)
 
     @property
     def patch_size(self) -> tuple[int, int]:
@@ -98,11 +101,35 @@ class FeatureTower(nn.Module):
             )
             raise DataError(msg)
         pixels = self._renormalised(windows)[..., : grid[0] * patch[0], : grid[1] * patch[1]]
-        tokens = (
-            self._by_dinos_rule(pixels, grid) if self._has_class_position else self.network.forward_features(pixels)
-        )
-        patches: Tensor = tokens[:, self.network.num_prefix_tokens :].unflatten(1, grid)
+        network = self.network
+        if self._has_class_position:
+            tokens = network.norm(network.blocks(self._by_dinos_rule(pixels, grid)))
+        else:
+            tokens = network.forward_features(pixels)
+        patches: Tensor = tokens[:, network.num_prefix_tokens :].unflatten(1, grid)
         return patches
+
+    def values(self, windows: Tensor) -> Tensor:
+        """The values that the last block's attention would mix, of patches alone, heads joined.
+
+        Args:
+            windows: [B, 3, H, W] float32 in CLIP's normalisation; black pixels at the bottom and right bring them to
+                whole patches.
+
+        Returns:
+            [B, rows, columns, C], rows and columns rounded up, not normalised; under autocast the dtype may be lower
+            than float32.
+        """
+        network, pixels = self.network, self._renormalised(padded_with_black(windows, self.patch_size))
+        grid = self.grid_size(pixels.shape[-2], pixels.shape[-1])
+        if self._has_class_position:
+            x = network.blocks[:-1](self._by_dinos_rule(pixels, grid))[:, network.num_prefix_tokens :]
+        else:
+            before_last = [len(network.blocks) - 2]
+            (x,) = network.forward_intermediates(
+                pixels, before_last, stop_early=True, output_fmt="NLC", intermediates_only=True
+            )
+        return _values(network.blocks[-1], x).unflatten(1, grid)
 
     def _renormalised(self, windows: Tensor) -> Tensor:
         """From CLIP's normalisation to ImageNet's, back over colours in 0..1 as ProxyCLIP's code goes."""
@@ -115,10 +142,16 @@ class FeatureTower(nn.Module):
         return embedding is not None and embedding.shape[1] == 1 + math.prod(self.network.patch_embed.grid_size)
 
     def _by_dinos_rule(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Class token and patches [B, 1 + n, C] after the final norm."""
+        """Class token and patches [B, 1 + n, C] before the first block."""
         network = self.network
         position = resize_position_embedding(network.pos_embed[0], network.patch_embed.grid_size, grid)
         patches = network.patch_embed.proj(pixels).flatten(2).mT.to(position.dtype)
-        x = torch.cat([network.cls_token.expand(len(pixels), -1, -1), patches], dim=1) + position
-        tokens: Tensor = network.norm(network.blocks(x))
+        tokens: Tensor = torch.cat([network.cls_token.expand(len(pixels), -1, -1), patches], dim=1) + position
         return tokens
+
+
+def _values(block: Any, x: Tensor) -> Tensor:
+    """What a block's value projection makes of its input [B, N, D]; DINOv3's bias is not in the projection."""
+    attention, width = block.attn, len(block.attn.qkv.weight) // 3
+    bias = getattr(attention, "v_bias", None) if attention.qkv.bias is None else attention.qkv.bias[2 * width :]
+    return F.linear(block.norm1(x), attention.qkv.weight[2 * width :], bias)

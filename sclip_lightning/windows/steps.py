@@ -5,7 +5,7 @@ Every part is a frozen dataclass of numbers. It holds no tensors and no networks
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
@@ -36,9 +36,11 @@ class Part:
 
     Attributes:
         option: The option that holds such a part, for messages.
+        reads_regions: Whether it needs ``scene.regions``: images then come with their segment maps, or are refused.
     """
 
     option: ClassVar[str] = ""
+    reads_regions: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Raise ConfigError where a number is outside its range."""
@@ -57,6 +59,13 @@ class Part:
             width: E, channels of CLIP's text space.
         """
         raise NotImplementedError(name)
+
+    def source(self, name: str) -> Hashable:
+        """What one of ``networks`` is loaded from: parts that say the same share it.
+
+        By default what its fields ``network`` and ``weights`` name; without the first, its kind counts.
+        """
+        return getattr(self, "network", None) or (type(self), name), getattr(self, "weights", None)
 
     def settled(self: P) -> P:
         """The same part with every choice spelled out that it makes by itself; itself by default."""
@@ -149,11 +158,16 @@ class SheetStep(Step):
 
     Attributes:
         works_on: ``tokens``, the cells of the decoder's tokens, or ``sheet``, whatever cells there are.
-        needs: What it reads of the tokens besides their features.
+        keeps_cosines: Whether its logits can be read as the cosines they come from: thresholds are made for these.
     """
 
     works_on: ClassVar[Place] = "sheet"
-    needs: ClassVar[tuple[Extra, ...]] = ()
+    keeps_cosines: ClassVar[bool] = True
+
+    @property
+    def needs(self) -> tuple[Extra, ...]:
+        """What it reads of the tokens besides their features."""
+        return ()
 
     @abstractmethod
     def __call__(self, sheet: Sheet, scene: Scene) -> Sheet:

@@ -13,7 +13,7 @@ from sclip_lightning.app.workbench import Limits, Request, Workbench
 from sclip_lightning.decoding import SCCLIP, LastBlock, ProxyCLIP, ResidualAttention, SemanticFeedback, proxyclip
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.model.options import SegmentorOptions
-from sclip_lightning.refine import PAMR, TLP, DenseCRF
+from sclip_lightning.refine import PAMR, TLP, DenseCRF, RegionVote
 from sclip_lightning.towers import load_features
 from tests.tiny_dino import MICRO, write_micro
 
@@ -116,6 +116,13 @@ def test_a_method_with_a_network_of_its_own_is_offered_where_that_is_loaded(segm
     names = Workbench(started, Choices({STARTED: started.options, **choices.methods}), Limits()).choices.methods
     assert {STARTED, "ProxyCLIP"} <= names.keys()
     assert len(asked) == 1
+
+
+def test_what_reads_segment_maps_is_not_offered(segmentor, methods):
+    voting = replace(methods["plain"], refiners=[RegionVote()])
+    assert "vote" not in Workbench(segmentor, Choices({**methods, "vote": voting}), Limits()).choices.methods
+    with pytest.raises(ConfigError, match="RegionVote: this page reads no segment maps"):
+        Workbench(segmentor, Choices({STARTED: voting}), Limits())
 
 
 def test_parts_come_with_the_numbers_that_the_page_was_started_with(methods):

@@ -101,6 +101,42 @@ def test_all_problems_are_listed_with_what_to_do(tmp_path, capsys):
     assert out.count("cannot be read as an image") == 3
 
 
+def test_segment_maps(tmp_path, capsys):
+    base = write_voc(tmp_path, 3, size=(16, 16))
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    halves = np.arange(16).repeat(16).reshape(16, 16) // 8
+    for i, values in enumerate([halves, halves * 70000 + 5, np.zeros((16, 16), int)]):
+        np.savez_compressed(maps / f"2007_00000{i}.npz", instance_mask=values)
+    options = ["--data", "VOC21", f"--data.root={base}", "--subset", f"--data.regions={maps}"]
+    out, _ = check(capsys, *options)
+    assert f"Segment maps in {maps}" in out
+    for line in (
+        "read      3 of their image's size, for 3 images",
+        "segments  0 to 1 an image, median 1",
+        "without   66.667 % of the pixels have the smallest number",
+        "smallest  0 in 2, 5 in 1 of the maps",
+    ):
+        assert line in out
+    (maps / "2007_000000.npz").unlink()
+    np.savez(maps / "2007_000001.npz", instance_mask=halves[1:])
+    np.savez(maps / "2007_000002.npz", masks=halves)
+    out, err = check(capsys, *options, code=1)
+    assert "read      0 of their image's size, for 3 images" in out
+    assert "has 3 problems" in err
+    for words in (
+        f"no segment map of 2007_000000: looked for {maps / '2007_000000.npz'}",
+        "What to do: Call each map as its image's file, but for the suffix, or give another folder (--data.regions).",
+        "2007_000001.npz has 15 x 16 pixels (height x width), its image 16 x 16",
+        "no array 'instance_mask'; it has 'masks'",
+    ):
+        assert words in out
+    out, _ = check(capsys, *options, "--data.resize_regions=true", code=1)
+    assert "read      1, for 3 images" in out
+    _, err = check(capsys, *options[:-1], f"--data.regions={maps / '2007_000001.npz'}", code=1)
+    assert "is a file, expected a folder" in err
+
+
 def test_files_without_a_partner(tmp_path, capsys):
     root = write_coco_stuff(tmp_path, 4)
     (root / "images/val2017/000000000001.jpg").unlink()

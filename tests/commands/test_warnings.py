@@ -66,6 +66,14 @@ def test_classes_that_cannot_be_told_apart_are_named(photos, capsys):
     assert "same to this CLIP" not in capsys.readouterr().err
 
 
+def test_a_threshold_after_lposs_plus_is_said(photos, capsys):
+    plus = ["--classes=grass, sky", "--background", "--model.refiners+=LPOSSPlus"]
+    predict(photos, *plus, "--output_dir=a")
+    assert "Note: --model.prob_threshold is 0.1, but the logits of LPOSSPlus are no" in capsys.readouterr().err
+    predict(photos, *plus, "--model.prob_threshold=0", "--output_dir=b")
+    assert "no cosines" not in capsys.readouterr().err
+
+
 def test_a_test_names_classes_that_cannot_be_told_apart(tiny_clip, tmp_path, capsys, monkeypatch):
     """Before its first image, and with its results."""
     monkeypatch.chdir(tmp_path)

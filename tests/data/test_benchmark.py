@@ -80,6 +80,24 @@ def test_proxyclips_prompts_differ_in_a_few_classes(module, name, queries, other
     assert {index: names for index, names in enumerate(found) if names != own[index]} == other
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "background", "some"),
+    [
+        (VOC20, "voc20_lposs.txt", 0, {3: "boat", 10: "dining table", 14: "person", 15: "potted plant"}),
+        (VOC21, "voc21_lposs.txt", 26, {4: "boat", 11: "dining table", 15: "person", 20: "tvmonitor"}),
+        (COCOObject, "coco_object_lposs.txt", 17, {1: "person", 5: "aeroplane", 60: "bed", 61: "dining table"}),
+        (COCOStuff, "coco_stuff_lposs.txt", 0, {9: "traffic light", 78: "hair drier", 84: "building-other"}),
+        (Cityscapes, "cityscapes_lposs.txt", 0, {6: "traffic light", 7: "traffic sign", 18: "bicycle"}),
+        (ADE20K, "ade20k_lposs.txt", 0, {7: "bed", 44: "chest of drawers", 141: "crt screen"}),
+    ],
+)
+def test_prompts_of_lposs_are_the_names_of_the_data_sets(module, name, background, some):
+    found = with_class_file(module, name).synonyms
+    assert {index: found[index] for index in some} == {index: (name,) for index, name in some.items()}
+    names = [len(names) for names in found]
+    assert names == [background or 1, *([1] * (len(names) - 1))]
+
+
 def test_a_protocols_prompts_are_the_shipped_ones_wherever_one_stands(tmp_path, monkeypatch):
     (tmp_path / "voc21_clearclip.txt").write_text("".join(f"name {i}\n" for i in range(21)))
     monkeypatch.chdir(tmp_path)

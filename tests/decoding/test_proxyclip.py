@@ -339,7 +339,7 @@ def test_random_weights_next_to_trained_ones_are_refused():
     [
         ({"upsampler": LoftUp(None)}, "LoftUp needs the values, which ProxyCLIP does not give"),
         ({"prior": ClassTokenShare()}, "ClassTokenShare needs the class token, which ProxyCLIP does not give"),
-        ({"refiners": [LPOSS()]}, "LPOSS needs the values, which ProxyCLIP does not give"),
+        ({"refiners": [LPOSS(None)]}, "LPOSS needs the values, which ProxyCLIP does not give"),
     ],
 )
 def test_what_reads_clips_own_last_block_is_refused(example, changes, what):

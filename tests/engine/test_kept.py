@@ -1,7 +1,9 @@
 """Samples that stay in memory from one run to the next, and who reads them."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sclip_lightning.data import VOC21
 from sclip_lightning.data.reading.dataset import keep
@@ -12,8 +14,12 @@ from tests.fake_data import write_voc
 @pytest.fixture
 def module(tmp_path):
     write_voc(tmp_path, 3)
-    data = VOC21(str(tmp_path), short_side=32, num_workers=1)
+    for path in (tmp_path / "VOCdevkit/VOC2012/JPEGImages").iterdir():
+        with Image.open(path) as image:
+            np.savez(tmp_path / f"{path.stem}.npz", instance_mask=np.full(image.size[::-1], 70000))
+    data = VOC21(str(tmp_path), short_side=32, num_workers=1, regions=str(tmp_path))
     data.setup()
+    data.read_regions(["a part"])
     module = SegmentationDataModule(data)
     module.kept = {}
     return module
@@ -37,7 +43,7 @@ def test_the_processes_asked_for_read_what_is_not_kept(module):
     assert workers == 0
     for one, other in zip(first, again, strict=True):
         assert one["id"] == other["id"]
-        assert all(torch.equal(one[name], other[name]) for name in ("image", "rgb", "mask"))
+        assert all(torch.equal(one[name], other[name]) for name in ("image", "rgb", "mask", "regions"))
 
 
 def test_what_does_not_fit_is_read_again_by_them(module):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from sclip_lightning.decoding import ClassTokenShare, LastBlock, ResidualAttention
+from sclip_lightning.decoding import ClassTokenShare, LastBlock, ProxyCLIP, ResidualAttention
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.head import Head
@@ -17,6 +17,7 @@ from sclip_lightning.refine import LPOSS, PAMR, DenseCRF, RegionVote
 from sclip_lightning.upsampling import LoftUp
 from sclip_lightning.vocabulary import Vocabulary
 from sclip_lightning.windows import SheetStep, Texts, WindowDecoder
+from tests.tiny_dino import MICRO, MICRO_WITH_REGISTERS
 
 VOCABULARY = Vocabulary.parse("cat, dog, grass, sky, tree")
 
@@ -63,9 +64,9 @@ def build(example):
 
 def test_steps_run_in_one_order_whatever_the_order_of_the_options(build):
     upsampler = LoftUp(weights=None)
-    refiners = [LPOSS(), AnyGrid(), PAMR(), DenseCRF(), RegionVote()]
+    refiners = [LPOSS(None), AnyGrid(), PAMR(), DenseCRF(), RegionVote()]
     segmentor = build(refiners=refiners, upsampler=upsampler, prior=ClassTokenShare())
-    assert segmentor.sheet_steps == (ClassTokenShare(), LPOSS(), upsampler, AnyGrid())
+    assert segmentor.sheet_steps == (ClassTokenShare(), LPOSS(None), upsampler, AnyGrid())
     assert segmentor.map_steps == (PAMR(), DenseCRF(), RegionVote())
     assert segmentor.decoder == LastBlock().settled()
 
@@ -85,6 +86,30 @@ def test_each_network_is_loaded_once_for_all_who_need_it(build, monkeypatch):
     assert list(segmentor.networks) == ["clip", "second", "third"]
 
 
+def test_parts_that_name_the_same_network_share_it_whatever_they_call_it(build):
+    both = build(decoder=ProxyCLIP(MICRO, None), refiners=[LPOSS(MICRO, None)], crop=64, stride=32)
+    assert list(both.networks) == ["clip", "dino", "lposs"]
+    assert both.networks["dino"] is both.networks["lposs"]
+    others = build(decoder=ProxyCLIP(MICRO, None), refiners=[LPOSS(MICRO_WITH_REGISTERS, None)], crop=112, stride=56)
+    assert (others.networks["dino"].architecture, others.networks["lposs"].architecture) == (
+        MICRO,
+        MICRO_WITH_REGISTERS,
+    )
+
+
+def test_one_name_for_two_networks_is_refused(build):
+    twice = [LPOSS(MICRO, None, k=8), LPOSS(MICRO, None, k=9)]
+    assert list(build(refiners=twice, crop=64, stride=32).networks) == ["clip", "lposs"]
+    with pytest.raises(ConfigError, match=r"LPOSS \(--model\) would load two networks under the one name lposs"):
+        build(refiners=[*twice, LPOSS(MICRO_WITH_REGISTERS, None)])
+
+    class Namesake(AnyGrid):
+        pass
+
+    with pytest.raises(ConfigError, match=r"AnyGrid and Namesake \(--model\) would load two .* name second"):
+        build(refiners=[AnyGrid(), Namesake()])
+
+
 def test_the_tower_shares_its_parameters_with_clip(build, example):
     expected = {id(parameter) for parameter in example.model.visual.parameters()}
     assert {id(parameter) for parameter in build().networks["clip"].parameters()} == expected
@@ -94,7 +119,7 @@ def test_the_tower_shares_its_parameters_with_clip(build, example):
     ("options", "step", "lacking"),
     [
         ({"prior": ClassTokenShare()}, "ClassTokenShare", "class token"),
-        ({"refiners": [LPOSS()]}, "LPOSS", "values"),
+        ({"refiners": [LPOSS(None)]}, "LPOSS", "values"),
         ({"upsampler": LoftUp(weights=None)}, "LoftUp", "values"),
     ],
 )
@@ -129,7 +154,7 @@ def test_the_class_that_uncertain_pixels_get_reaches_the_head(example):
 
 
 def test_it_segments(build, example):
-    segmentor = build(prior=ClassTokenShare(), refiners=[LPOSS(), PAMR(1)])
+    segmentor = build(prior=ClassTokenShare(), refiners=[LPOSS(MICRO, None, k=20), PAMR(1)], crop=160, stride=80)
     plain, image = build(), example.image[0, :, :240, :272]
     labels = segmentor.predict(image).labels
     assert labels.shape == (240, 272)

@@ -50,6 +50,7 @@ def test_a_segmentor_in_words(segmentor):
         "residual": False,
         "rcs": "ResidualAttention (tau 2.0, lam 0.4, first_layer 6, last_layer 9)",
         "sfr": "off",
+        "padded": False,
         "logit_scale": 40.0,
         "prob_threshold": 0.0,
         "area_threshold": 0.0,
@@ -73,7 +74,7 @@ def test_an_attention_with_numbers_says_them(segmentor):
     [
         {"crop": 0}, {"crop": 160}, {"stride": 56}, {"logit_scale": 41.0}, {"prob_threshold": 0.1},
         {"area_threshold": 0.1}, {"decoder": LastBlock("vanilla")}, {"decoder": LastBlock(residual=False)},
-        {"refiners": [PAMR()]}, {"refiners": [LPOSS()]}, {"refiners": [PAMR(), DenseCRF()]},
+        {"refiners": [PAMR()]}, {"refiners": [LPOSS(None)]}, {"refiners": [PAMR(), DenseCRF()]},
         {"upsampler": LoftUp(weights=None)},
     ],
     ids=str,

@@ -137,6 +137,26 @@ def test_the_protocol_of_proxyclip(benchmark):
 
 
 @pytest.mark.parametrize("benchmark", PUBLISHED)
+def test_the_protocol_of_lposs(benchmark):
+    """One for all: no threshold, and names of the data sets without synonyms."""
+    found = protocol_of("lposs", benchmark)
+    assert (found.short_side, found.long_side, found.crop, found.stride) == (448, 2048, 224, 112)
+    assert (found.prob_threshold, found.area_threshold, found.padding) == (0, 0, 1)
+    assert protocol_of("lpossplus", benchmark) == found
+    files = {"VOC21": "voc21", "COCOObject": "coco_object", "COCOStuff": "coco_stuff", "COCOStuff10k": "coco_stuff"}
+    files |= {"VOC20": "voc20", "ADE20K": "ade20k", "Cityscapes": "cityscapes"}
+    assert found.class_file == (f"{files[benchmark]}_lposs.txt" if benchmark in files else None)
+
+
+def test_lposs_comes_with_its_weights_and_decoder():
+    for name, refiners in (("lposs", ["LPOSS"]), ("lpossplus", ["LPOSS", "LPOSSPlus"])):
+        section = model_section(name)
+        assert (section["architecture"], section["weights"]) == ("ViT-B-16", "laion2b_s34b_b88k")
+        assert section["decoder"]["init_args"] == {"attention": "maskclip", "residual": True, "padded": True}
+        assert [part["class_path"] for part in section["refiners"]] == refiners
+
+
+@pytest.mark.parametrize("benchmark", PUBLISHED)
 def test_the_protocol_of_glaclip(benchmark):
     """That of ProxyCLIP with other windows, thresholds and prompt names."""
     found, short_side = protocol_of("glaclip", benchmark), 560 if benchmark == "Cityscapes" else 336
@@ -204,7 +224,9 @@ def test_stand_ins_are_noted():
     assert "SemanticFeedback" in sfr
     noted = {(name, key) for name in method_names() for key in PUBLISHED if stand_in_notes(name, key, [])}
     stuff = {("clearclip", "COCOStuff"), ("clearclip", "ADE20K")}
-    without = {name for name in method_names() if "COCOStuff10k" in load_method(name).stand_ins}
+    owners = {name: load_method(name).protocol for name in method_names()}
+    owners = {name: owner if isinstance(owner, str) else name for name, owner in owners.items()}
+    without = {name for name, owner in owners.items() if "COCOStuff10k" in load_method(owner).stand_ins}
     assert noted == stuff | {(name, "COCOStuff10k") for name in without}
     assert {"clearclip", "naclip", "resclip"} <= without
     for benchmark in (None, "ImageFolder"):

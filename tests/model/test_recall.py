@@ -13,6 +13,7 @@ from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.recall import Recall, Recalling
 from sclip_lightning.refine import PAMR
 from sclip_lightning.upsampling import LoftUp
+from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from tests.part_cases import CASES, SIZES, image, options_of, segmentor
 
 MIB = 2**20
@@ -106,14 +107,17 @@ def test_words_background_threshold_and_scale_change_labels_as_a_fresh_segmentor
     assert (found[3].probabilities != found[4].probabilities).any()
 
 
-def test_a_changed_segmentor_shares_networks_of_parts_that_stay(tiny_clip):
+def test_a_changed_segmentor_shares_networks_that_are_the_same(tiny_clip, tmp_path):
     small = {"templates": "none", "weights": None, "device": "cpu", "crop": 48, "stride": 32}
     loaded = Segmentor.from_pretrained(tiny_clip, upsampler=LoftUp(None), **small)
     other = loaded.changed(decoder=LastBlock("naclip"))
     assert other.clip is loaded.clip
     assert other._networks == loaded._networks
     assert "loftup" not in loaded.changed(upsampler=None)._networks
-    assert loaded.changed(upsampler=LoftUp(None, scale=3))._networks["loftup"] is not loaded._networks["loftup"]
+    assert loaded.changed(upsampler=LoftUp(None, scale=3))._networks["loftup"] is loaded._networks["loftup"]
+    torch.save(load_loftup(None, dim=16).state_dict(), tmp_path / "loftup.bin")
+    other = loaded.changed(upsampler=LoftUp(str(tmp_path / "loftup.bin")))
+    assert other._networks["loftup"] is not loaded._networks["loftup"]
     assert loaded.options.decoder == LastBlock("sclip")
     with pytest.raises(ConfigError, match="Architecture and weights cannot be changed"):
         loaded.changed(weights="openai", upsampler=None)

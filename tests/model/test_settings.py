@@ -1,5 +1,6 @@
 """What the user gave, else what is published: resolved once, nothing left open."""
 
+import re
 from dataclasses import fields, replace
 
 import pytest
@@ -11,7 +12,7 @@ from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.facts import numbers_of, protocol_of
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
-from sclip_lightning.refine import PAMR, DenseCRF
+from sclip_lightning.refine import LPOSS, PAMR, DenseCRF, LPOSSPlus
 from sclip_lightning.vocabulary import Vocabulary
 
 RESCLIP = LastBlock("naclip", rcs=True, sfr=True)
@@ -153,3 +154,26 @@ def test_protocols_that_are_not_there_and_windows_with_gaps_are_refused():
         resolve(SegmentorOptions(protocol="slip"), benchmark("VOC21"))
     with pytest.raises(ConfigError, match=r"crop 100 and stride 112.*--model\.stride"):
         resolve(SegmentorOptions(crop=100), benchmark("VOC21"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {},
+            r"--model.prob_threshold is 0.1 and --model.area_threshold is 0.1, but the logits of LPOSS are no cosines",
+        ),
+        ({"area_threshold": 0.0}, r"--model.prob_threshold is 0.1, but .* nobody published a threshold .* Set it to 0"),
+        ({"prob_threshold": 0.0, "area_threshold": 0.0}, None),
+        ({"prob_threshold": 0.0, "area_threshold": 0.0, "logit_scale": 90.0}, None),
+    ],
+)
+def test_a_threshold_for_what_are_no_cosines_is_said(given, said):
+    found = resolve(SegmentorOptions(refiners=[LPOSS(), PAMR()], **given), benchmark("VOC21")).warnings
+    assert len(found) == (said is not None)
+    assert not found or re.match(said, found[0])
+    assert resolve(SegmentorOptions(refiners=[PAMR()], **given), benchmark("VOC21")).warnings == []
+    for method in ("lposs", "lpossplus"):
+        assert not protocol_of(method, "VOC21").prob_threshold
+    both = SegmentorOptions(refiners=[LPOSS(), LPOSSPlus()], protocol="lposs", prob_threshold=0.3)
+    assert "of LPOSS and LPOSSPlus are" in resolve(both, benchmark("VOC21")).warnings[0]

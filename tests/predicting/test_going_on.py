@@ -69,9 +69,9 @@ def segmented(monkeypatch):
     """Names of the images that were segmented, which grows."""
     segment, seen = Segmentor.predict, []
 
-    def wrapped(self, path, *arguments):
+    def wrapped(self, path, *arguments, **options):
         seen.append(path.stem)
-        return segment(self, path, *arguments)
+        return segment(self, path, *arguments, **options)
 
     monkeypatch.setattr(Segmentor, "predict", wrapped)
     return seen
@@ -309,7 +309,7 @@ def test_memory_does_not_grow_with_the_number_of_images(predict, monkeypatch):
         Path(f"photos/many{i:04}.png").write_bytes(image)
     peaks = []
 
-    def segmented(self, path, vocabulary):
+    def segmented(self, path, vocabulary, **options):
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         labels = np.zeros((side, side), np.uint8)
         rgb = np.zeros((side, side, 3), np.uint8)

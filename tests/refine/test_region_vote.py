@@ -1,8 +1,10 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from sclip_lightning.data.reading.regions import SegmentMaps
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.refine import RegionVote
 from sclip_lightning.refine.region_vote import region_vote
@@ -46,6 +48,14 @@ def test_the_authors_labels(case):
     assert torch.equal(region_vote(before, segments, classes, unassigned=int(segments.min())), after)
     # As a step it gets by without being told the number of classes.
     assert torch.equal(RegionVote()(before, scene(segments, before.shape)), after)
+
+
+@GOLDEN.each("{case}/labels_before")
+def test_the_authors_labels_by_way_of_a_file(case, tmp_path):
+    before, after, segments, classes = recorded(case)
+    np.savez_compressed(tmp_path / "image.npz", instance_mask=segments.numpy().astype(np.int32))
+    read = torch.from_numpy(SegmentMaps(tmp_path).read(("image",), before.shape))
+    assert torch.equal(region_vote(before, read, classes), after)
 
 
 @pytest.mark.golden

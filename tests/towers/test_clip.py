@@ -6,10 +6,13 @@ import torch.nn.functional as F
 from open_clip.transformer import VisionTransformer
 from torch import nn
 
+from sclip_lightning.decoding import LastBlock, SemanticFeedback
 from sclip_lightning.decoding.attention import NeighbourAttention, attention_of, gaussian_window
 from sclip_lightning.errors import CheckpointError
 from sclip_lightning.towers.clip import ClipTower, resize_position_embedding
-from tests.builders import build_tower, tokens
+from sclip_lightning.windows import Texts
+from sclip_lightning.windows.colours import padded_with_black
+from tests.builders import build_tower, scene_of, tokens
 from tests.recordings import RESCLIP, SCLIP, resclip, sclip
 
 TOLERANCE = 1e-4  # of SCLIP's recording, see tests/goldens/README.md
@@ -102,6 +105,16 @@ def test_position_embedding_keeps_the_class_token(grid):
     assert (resized[0] == embedding[0]).all()
 
 
+@pytest.mark.parametrize("grid", [(7, 7), (10, 14), (35, 9)])
+def test_exact_positions_go_by_the_size_alone(grid):
+    embedding = torch.randn(1 + 14 * 14, 6, generator=torch.Generator().manual_seed(0))
+    found = resize_position_embedding(embedding, (14, 14), grid, exact=True)
+    expected = F.interpolate(embedding[1:].T.view(1, 6, 14, 14), grid, mode="bicubic")[0].flatten(1).T
+    torch.testing.assert_close(found, torch.cat([embedding[:1], expected]))
+    assert (found - resize_position_embedding(embedding, (14, 14), grid)).abs().max() > 0.01
+    assert resize_position_embedding(embedding, (14, 14), (14, 14), exact=True) is embedding
+
+
 @RESCLIP.each("unit/pos_embed/{rows}x{columns}")
 def test_position_embedding_matches_the_recordings(rows, columns):
     embedding = resclip().model.visual.positional_embedding
@@ -116,6 +129,25 @@ def test_remainder_of_a_patch_is_dropped(example):
     tower = build_tower(example.model)
     assert tower.grid_size(70, 95) == (4, 5)
     torch.testing.assert_close(tokens(tower, example.image[..., :70, :95]), tokens(tower, example.image[..., :64, :80]))
+
+
+@torch.no_grad()
+def test_padded_windows_are_filled_up_with_black_and_take_exact_positions(example):
+    texts = Texts(example.queries, example.classes)
+    tower = ClipTower(example.model.visual)
+    windows = example.image[..., :40, :90]
+    found = LastBlock("maskclip", residual=True, padded=True).decode(scene_of(windows, texts, {"clip": tower}), True)
+    assert found.features.shape[:3] == found.values.shape[:3] == (1, 3, 6)
+    trunk = tower.trunk(padded_with_black(windows, (16, 16)), exact_positions=True)
+    _, _, v = tower.project(trunk.x, tower.depth)
+    expected = tower.to_text_space(tower.finish(trunk.x, v, tower.depth))[:, 1:].unflatten(1, (3, 6))
+    torch.testing.assert_close(found.features, expected, atol=1e-5, rtol=0)
+    sfr = SemanticFeedback(tau=2.0, lam=0.5, threshold=0.1, logit_scale=40.0)
+    decoders = [LastBlock(padded=padded, sfr=sfr) for padded in (False, True)]
+    for crop in (windows, example.image[..., :224, :224]):
+        dropped, padded = (one.decode(scene_of(crop, texts, {"clip": tower})).features for one in decoders)
+        assert (crop is windows) == (dropped.shape != padded.shape)
+        assert dropped.shape != padded.shape or torch.equal(dropped, padded)  # 14 x 14 patches are as trained
 
 
 def test_residual_stream_keeps_float32_under_autocast(example):

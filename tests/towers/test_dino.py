@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from timm.models.vision_transformer import VisionTransformer
 
@@ -47,10 +48,52 @@ def test_positions_follow_dinos_rule(tower, height, width):
     assert grid == (8, 8) or (expected - by_itself).abs().max() > 0.01  # timm resizes otherwise
 
 
+def mixed_values(tower, pixels, monkeypatch):
+    """What the last block's attention is given as values, heads joined, without what comes before the patches."""
+    given = []
+
+    def attend(q, k, v, **options):
+        given.append(v)
+        return attention(q, k, v, **options)
+
+    attention = F.scaled_dot_product_attention
+    monkeypatch.setattr(F, "scaled_dot_product_attention", attend)
+    tower.features(pixels)
+    return given[-1].transpose(1, 2).flatten(2)[:, tower.network.num_prefix_tokens :]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [MICRO, MICRO_WITH_REGISTERS, "vit_tiny_patch16_dinov3_qkvb"])
+def test_values_are_those_that_the_last_attention_mixes(name, monkeypatch):
+    torch.manual_seed(0)
+    tower = load_features(name, None)
+    for parameter in tower.network.parameters():  # biases are drawn as zeros, and must not be left out
+        if parameter.dim() == 1:
+            torch.nn.init.normal_(parameter)
+    rows, columns = 3, 5
+    pixels = windows(rows * tower.patch_size[0], columns * tower.patch_size[1])
+    found = tower.values(pixels)
+    expected = mixed_values(tower, pixels, monkeypatch)
+    assert found.shape[:3] == (2, rows, columns)
+    torch.testing.assert_close(found.flatten(1, 2), expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("height", "width"), [(61, 79), (64, 33), (5, 9)])
+def test_values_of_windows_that_are_no_whole_patches(tower, height, width):
+    """Black below and on the right, before the colours are normalised."""
+    mean, std = torch.tensor([OPENAI_CLIP_MEAN, OPENAI_CLIP_STD])[..., None, None]
+    pixels = windows(height, width)
+    colours = F.pad(pixels * std + mean, (0, -width % 8, 0, -height % 8))
+    torch.testing.assert_close(tower.values(pixels), tower.values((colours - mean) / std), atol=1e-5, rtol=0)
+    assert tower.values(pixels).shape[1:3] == (-(-height // 8), -(-width // 8))
+
+
 @torch.no_grad()
 def test_a_window_alone_gives_what_it_gives_among_others(tower):
     pixels = windows(48, 64, 3)
-    torch.testing.assert_close(tower.features(pixels)[1:2], tower.features(pixels[1:2]), atol=1e-5, rtol=0)
+    for network in (tower.features, tower.values):
+        torch.testing.assert_close(network(pixels)[1:2], network(pixels[1:2]), atol=1e-5, rtol=0)
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from sclip_lightning.data.reading.fingerprints import Fingerprint, changed_sampl
 from sclip_lightning.data.reading.layout import SampleFiles, check_same_size
 from sclip_lightning.data.reading.masks import LabelMap, read_image, read_mask
 from sclip_lightning.data.reading.pixels import read_bytes
+from sclip_lightning.data.reading.regions import SegmentMaps
 from sclip_lightning.errors import ConfigError, DataError
 
 __all__ = ["SKIP_ADVICE", "KeptSamples", "Sample", "SegmentationDataset", "keep"]
@@ -33,6 +34,7 @@ class Sample(TypedDict):
         image: [3, h, w] float32, resized and normalised.
         rgb: [3, H, W] uint8, the image at its native size.
         mask: [H, W] uint8 train ids at native size, 255 where nothing is scored.
+        regions: [H, W] int64, the segment that each pixel belongs to, at native size; None where nobody reads segments.
         fingerprint: What the files were, for the record; empty if the sample cannot be read.
         error: Why the sample cannot be read, its tensors then being empty; None if it can.
     """
@@ -42,6 +44,7 @@ class Sample(TypedDict):
     image: Tensor
     rgb: Tensor
     mask: Tensor
+    regions: Tensor | None
     fingerprint: Fingerprint
     error: str | None
 
@@ -55,6 +58,9 @@ class SegmentationDataset(Dataset[Sample]):
             the short side is not known yet: only ground truth can be read then.
         label_map: Turns stored mask values into train ids.
         skip_errors: Return a sample that cannot be read with its ``error``, rather than raise it.
+
+    Attributes:
+        maps: Segment maps that are read with each image; None reads none.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class SegmentationDataset(Dataset[Sample]):
         self.pipeline = pipeline
         self.label_map = label_map
         self.skip_errors = skip_errors
+        self.maps: SegmentMaps | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -77,7 +84,7 @@ class SegmentationDataset(Dataset[Sample]):
 
         Raises:
             ConfigError: There is no pipeline yet.
-            DataError: A file is unreadable, the sizes differ, or the mask stores a label outside the table.
+            DataError: A file is unreadable or missing, sizes differ, or the mask stores a label outside the table.
         """
         try:
             return self._read(index)
@@ -87,7 +94,14 @@ class SegmentationDataset(Dataset[Sample]):
             nothing = torch.zeros(0)
             id_ = self.files[index].id
             return Sample(
-                index=index, id=id_, image=nothing, rgb=nothing, mask=nothing, fingerprint={}, error=str(error)
+                index=index,
+                id=id_,
+                image=nothing,
+                rgb=nothing,
+                mask=nothing,
+                regions=None,
+                fingerprint={},
+                error=str(error),
             )
 
     def _read(self, index: int) -> Sample:
@@ -107,12 +121,14 @@ class SegmentationDataset(Dataset[Sample]):
         rgb = read_image(files.image, content)
         mask = self.target(index)
         check_same_size(files, rgb.shape[:2], mask.shape)
+        segments = None if self.maps is None else self.maps.read(files.map_names, mask.shape)
         return Sample(
             index=index,
             id=files.id,
             image=prepare(self.pipeline, rgb, str(files.image)),
             rgb=torch.from_numpy(rgb).permute(2, 0, 1),
             mask=torch.from_numpy(mask),
+            regions=None if segments is None else torch.from_numpy(segments),
             fingerprint=fingerprint(seen, content, mask),
             error=None,
         )
@@ -160,9 +176,9 @@ def keep(kept: dict[int, Sample], sample: Sample, limit: int = KEPT_BYTES) -> No
     if sample["index"] in kept or sum(map(_bytes, kept.values())) + _bytes(sample) > limit:
         return
     # Copied: what another process has read lies in shared memory, of which there is little, and takes an open file.
-    copies = {name: sample[name].clone() for name in ("image", "rgb", "mask")}
+    copies = {name: tensor.clone() for name, tensor in sample.items() if isinstance(tensor, Tensor)}
     kept[sample["index"]] = cast(Sample, {**sample, **copies})
 
 
 def _bytes(sample: Sample) -> int:
-    return sample["image"].nbytes + sample["rgb"].nbytes + sample["mask"].nbytes
+    return sum(tensor.nbytes for tensor in sample.values() if isinstance(tensor, Tensor))

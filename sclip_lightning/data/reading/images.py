@@ -6,32 +6,39 @@ Other than a benchmark's, these images are turned as their EXIF orientation says
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor, uint8
 
 from sclip_lightning.data.reading.heif import HEIF_SUFFIXES, INSTALL_HEIF, is_heif, reads_heif
 from sclip_lightning.data.reading.layout import HEADER_THREADS, check_name, expand
 from sclip_lightning.data.reading.pixels import decode_rgb, decoding, opened
+from sclip_lightning.data.reading.regions import SegmentMaps
 from sclip_lightning.errors import DataError
 
 __all__ = [
     "SUFFIXES",
     "ImageFile",
     "ImageInput",
+    "RegionsInput",
     "check_images",
     "find_images",
     "stamp_of",
     "to_rgb",
+    "turned_size",
     "unread_images",
 ]
 
 #: What an image can be given as; see :func:`to_rgb`.
 ImageInput = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
+
+#: What a segment map can be given as; see :func:`~sclip_lightning.data.reading.segments.to_segments`.
+RegionsInput = str | Path | npt.NDArray[Any] | Tensor
 
 #: Files with these suffixes, in any case, are taken from folders, and HEIC where it can be read; a file named by itself
 #: may have any.
@@ -55,6 +62,11 @@ class ImageFile(NamedTuple):
 
     path: Path
     name: str
+
+    @property
+    def map_names(self) -> tuple[str, str]:
+        """What its segment map may be called, see :class:`SegmentMaps`: as its results, or as its file."""
+        return self.name, self.path.stem
 
 
 def find_images(paths: Sequence[str | Path], recursive: bool = False) -> list[ImageFile]:
@@ -98,14 +110,18 @@ def unread_images(paths: Sequence[str | Path], recursive: bool = False) -> list[
     return [file for folder in folders for file in _walk(folder, recursive, HEIF_SUFFIXES)]
 
 
-def check_images(files: Sequence[ImageFile]) -> None:
+def check_images(files: Sequence[ImageFile], maps: SegmentMaps | None = None) -> None:
     """Read the headers of all files, so that one that holds no image is found before the first is segmented.
 
+    Args:
+        files: The images.
+        maps: Segment maps that are to be read beside them.
+
     Raises:
-        DataError: For the first such file, with the number of others.
+        DataError: For the first such file, or the first without a segment map of its size, with the number of others.
     """
     with ThreadPoolExecutor(HEADER_THREADS) as pool:
-        problems = [problem for problem in pool.map(_header_problem, files) if problem]
+        problems = [problem for problem in pool.map(partial(_header_problem, maps=maps), files) if problem]
     if problems:
         more = len(problems) - 1
         others = f" {more} more {'file has' if more == 1 else 'files have'} problems of this kind." if more else ""
@@ -119,6 +135,13 @@ def stamp_of(path: Path) -> str:
     except OSError:
         return ""
     return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+def turned_size(path: Path) -> tuple[int, int]:
+    """(H, W) that an image file has once it is turned as its EXIF orientation says; DataError where it holds none."""
+    with opened(path, advice=_advice(path)) as image:
+        height, width = image.height, image.width
+        return (width, height) if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5 else (height, width)
 
 
 def to_rgb(image: ImageInput | object) -> npt.NDArray[np.uint8]:
@@ -202,12 +225,15 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return result
 
 
-def _header_problem(file: ImageFile) -> str | None:
+def _header_problem(file: ImageFile, maps: SegmentMaps | None) -> str | None:
     try:
         with opened(file.path, advice=_advice(file.path)):
-            return None
+            pass
+        if maps is not None:
+            maps.check(file.map_names, turned_size(file.path))
     except DataError as error:
         return str(error)
+    return None
 
 
 def _hint(dtype: str, shape: tuple[int, ...], channels: int) -> str:

@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from sclip_lightning.data.reading.masks import LabelMap, image_size, mask_size
+from sclip_lightning.data.reading.regions import SegmentMaps
 from sclip_lightning.errors import DataError
 
 __all__ = [
@@ -42,6 +44,11 @@ class SampleFiles(NamedTuple):
     id: str
     image: Path
     mask: Path
+
+    @property
+    def map_names(self) -> tuple[str]:
+        """What its segment map may be called, see :class:`SegmentMaps`: as the file of its image."""
+        return (self.image.stem,)
 
 
 class Listing(NamedTuple):
@@ -191,15 +198,19 @@ def check_same_size(files: SampleFiles, image: tuple[int, ...], mask: tuple[int,
         raise DataError(msg)
 
 
-def check_files(samples: Iterable[SampleFiles]) -> None:
+def check_files(samples: Iterable[SampleFiles], maps: SegmentMaps | None = None) -> None:
     """Read the headers of all files, so that a bad one is found before the first image is segmented.
 
+    Args:
+        samples: What is to be read.
+        maps: Segment maps that are to be read beside it.
+
     Raises:
-        DataError: A file is unreadable, a mask stores colours, or a mask has another size than its image. The first
-            such file is described, and how many more there are.
+        DataError: A file is unreadable, a mask stores colours, a mask or a segment map has another size than its image,
+            or there is no segment map. The first such file is described, and how many more there are.
     """
     with ThreadPoolExecutor(HEADER_THREADS) as pool:
-        problems = [problem for problem in pool.map(_header_problem, samples) if problem]
+        problems = [problem for problem in pool.map(partial(_header_problem, maps=maps), samples) if problem]
     if problems:
         more = len(problems) - 1
         others = f" {more} more {'sample has' if more == 1 else 'samples have'} problems of this kind." if more else ""
@@ -210,9 +221,12 @@ def _first(names: Sequence[str], shown: int) -> str:
     return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
 
 
-def _header_problem(files: SampleFiles) -> str | None:
+def _header_problem(files: SampleFiles, maps: SegmentMaps | None) -> str | None:
     try:
-        check_same_size(files, image_size(files.image), mask_size(files.mask))
+        size = image_size(files.image)
+        check_same_size(files, size, mask_size(files.mask))
+        if maps is not None:
+            maps.check(files.map_names, size)
     except DataError as error:
         return str(error)
     return None

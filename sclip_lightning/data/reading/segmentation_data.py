@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sclip_lightning.data.reading.benchmark import LONG_SIDE, Benchmark, ClassNames, Protocol
 from sclip_lightning.data.reading.layout import Listing, check_files, expand
+from sclip_lightning.data.reading.regions import SegmentMaps, without_maps
 from sclip_lightning.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -38,10 +39,15 @@ class SegmentationData(ABC):
         num_workers: Processes that read samples; 0 reads in the main process.
         on_error: What to do about an image that cannot be read or scored: ``stop``, or ``skip`` it and say in
             the results that they are incomplete.
+        regions: Folder with a segment map for each image, ``<name of its file>.npz`` or ``.png``, for parts that read
+            some; ``$VAR`` and ``~`` are filled in.
+        panoptic_regions: PNG segment maps hold colours that mean the number R + 256 G + 65536 B.
+        resize_regions: Take nearest pixels of segment maps of another size than their image, which are an error else.
 
     Attributes:
         benchmark: Classes, prompt names and colours, the arguments (and what ``use`` brought) applied.
         classes: The argument.
+        maps: The segment maps given, whether or not a part reads them; None without.
         short_side: The argument; ``resolved_short_side`` is the value in use.
         dataset: The samples; only after ``setup``.
         split_size: Number of samples in the whole split, of which ``num_samples`` may take fewer; only after ``setup``.
@@ -69,6 +75,9 @@ class SegmentationData(ABC):
         batch_size: int = 1,
         num_workers: int = 2,
         on_error: Literal["stop", "skip"] = "stop",
+        regions: str | None = None,
+        panoptic_regions: bool = False,
+        resize_regions: bool = False,
     ) -> None:
         _check_minimum("short_side", short_side, 0)
         _check_minimum("num_samples", num_samples, 1)
@@ -81,6 +90,7 @@ class SegmentationData(ABC):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.on_error = on_error
+        self.maps = None if regions is None else SegmentMaps(expand(regions), panoptic_regions, resize_regions)
         self.benchmark = self.describe(classes)
         self._protocol = self.benchmark.protocol
         self._found: Listing | None = None
@@ -208,18 +218,47 @@ class SegmentationData(ABC):
             DataError: As :func:`~sclip_lightning.data.reading.layout.check_files` does.
         """
         if self.on_error == "stop":
-            check_files([self.dataset.files[index] for index in indices])
+            check_files([self.dataset.files[index] for index in indices], self.dataset.maps)
+
+    def read_regions(self, readers: Sequence[str]) -> None:
+        """Read segment maps with every image from now on, for parts that ask for them; only after ``setup``.
+
+        Args:
+            readers: Names of the parts; without any, no maps are read.
+
+        Raises:
+            ConfigError: There are such parts, but no folder was given.
+            DataError: There is no such folder, or two images would get the same map.
+        """
+        self.dataset.maps = self.maps_for(readers)
+        if self.dataset.maps is not None:
+            self.dataset.maps.check_names(files.map_names for files in self._listing.samples())
+
+    def maps_for(self, readers: Sequence[str]) -> SegmentMaps | None:
+        """The segment maps that parts read, None without such parts; errors as of :meth:`read_regions`."""
+        if not readers:
+            return None
+        if self.maps is None:
+            raise without_maps(readers, "--data.regions")
+        self.maps.check_folder()
+        return self.maps
 
     def describe_data(self) -> dict[str, str]:
-        """What is read as ground truth, one entry per choice, wherever the files lie; only after ``setup``.
+        """What is read besides images, one entry per choice, wherever the files lie; only after ``setup``.
 
-        It belongs to the protocol of a run: with other choices it would be another one.
+        It belongs to the protocol of a run: with other choices, or other segment maps, it would be another one.
+
+        Raises:
+            DataError: A segment map of the split cannot be read.
         """
+        maps, names = self.dataset.maps, [files.map_names for files in self._listing.samples()]
+        regions = {**maps.describe(), "regions_sha256": maps.checksum(names)[:12]} if maps else {}
         return {
             "data": type(self).__name__,
             **{f"data.{name}": self._show(getattr(self, name)) for name in self.choosing},
             "ground_truth": self._listing.form,
             "label_map_sha256": self._listing.label_map.sha256[:12],
+            **regions,
         }
 
     def _show(self, value: object) -> str:

@@ -18,21 +18,21 @@ CPU_BLOCK = 2**22
 ACCELERATOR_BLOCK = 2**26
 
 
-def cell_centres(grid: WindowGrid, cells: tuple[int, int]) -> Tensor:
+def cell_centres(grid: WindowGrid, cells: tuple[int, int], size: tuple[float, float] | None = None) -> Tensor:
     """Where the cells of all windows lie in the image.
-
-    A cell's sides are the window's, margins included, divided by their number: 16 pixels for a ViT-B/16.
 
     Args:
         grid: Where the windows lie.
         cells: (r, c), rows and columns of cells per window.
+        size: Sides of a cell in pixels; by default those of a window, margins included, divided by the number of cells.
 
     Returns:
         [len(grid) * r * c, 2] float32, (y, x) in pixels, window by window and row by row.
     """
     axes = []
-    for starts, side, count, margin in zip((grid.tops, grid.lefts), grid.padded_size, cells, grid.margins, strict=True):
-        inside = (torch.arange(count) + 0.5) * (side / count) - margin[0]
+    size = size or (grid.padded_size[0] / cells[0], grid.padded_size[1] / cells[1])
+    for starts, side, count, margin in zip((grid.tops, grid.lefts), size, cells, grid.margins, strict=True):
+        inside = (torch.arange(count) + 0.5) * side - margin[0]
         axes.append(torch.tensor(starts, dtype=torch.float32)[:, None] + inside)
     rows, columns = axes  # [tops, r] and [lefts, c]
     shape = (len(grid.tops), len(grid.lefts), *cells)
@@ -63,11 +63,13 @@ def nearest_neighbours(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return torch.cat([values for values, _ in found]), torch.cat([rows for _, rows in found])
 
 
-def patch_graph(features: Tensor, centres: Tensor, k: int, gamma: float, sigma: float) -> WeightedGraph:
+def patch_graph(
+    features: Tensor, centres: Tensor, k: int, gamma: float, sigma: float, power: float = 1.0
+) -> WeightedGraph:
     """Join every patch to those of the most similar features.
 
-    Edge weights are ``max(f_i . f_j, 0)^gamma * exp(-sigma * |p_i - p_j|)``; the weights of both directions are added,
-    and a patch is not joined to itself.
+    Edge weights are ``max(f_i . f_j, 0)^gamma * exp(-sigma * |p_i - p_j|^power)``; the weights of both directions are
+    added, and a patch is not joined to itself.
 
     Args:
         features: f, [N, D] float32, L2-normalised.
@@ -75,6 +77,7 @@ def patch_graph(features: Tensor, centres: Tensor, k: int, gamma: float, sigma: 
         k: Patches that each one chooses, itself included.
         gamma: Exponent of the similarity, above 0.
         sigma: Decay per pixel of distance, at least 0.
+        power: Of the distance in the decay, above 0.
 
     Returns:
         N nodes, symmetric, float32 weights, not normalised. A patch without any positive similarity may have no edges.
@@ -85,6 +88,6 @@ def patch_graph(features: Tensor, centres: Tensor, k: int, gamma: float, sigma: 
     used = (similarities > 0) & (sources != targets)
     similarities, sources, targets = similarities[used], sources[used], targets[used]
     # By differences of the pairs that are there: no N x N, and none of the rounding of the matrix-product form.
-    distances = (centres[sources] - centres[targets]).square().sum(dim=1).sqrt()
+    distances = (centres[sources] - centres[targets]).square().sum(dim=1).sqrt().pow(power)
     weights = similarities.pow(gamma) * torch.exp(-sigma * distances)
     return WeightedGraph.symmetric(sources, targets, weights, len(features))
