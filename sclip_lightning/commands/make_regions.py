@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
-import torch
 from jsonargparse import Namespace
 
 from sclip_lightning.commands.parsing.benchmarks import SegmentationData
@@ -17,6 +16,7 @@ from sclip_lightning.data.reading.pixels import MOST_PIXELS, allow_pixels
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.engine.orderly_end import orderly_end
 from sclip_lightning.errors import DataError, UsageError, counted
+from sclip_lightning.model.devices import find_device
 from sclip_lightning.predicting.processes import launch_of
 from sclip_lightning.ranges import at_least, check_number
 from sclip_lightning.records.run_folder import clear_run, locked, remove_leftovers
@@ -48,12 +48,8 @@ def run_make_regions(arguments: Sequence[str]) -> None:
     allow_pixels(options.max_pixels)
     maker: RegionMaker = chosen.maker
     files = _find_files(options, chosen.get("data"))
-    if maker.on_device:
-        from sclip_lightning.segmentor import find_device
-
-        launch = launch_of(options.devices, options.num_nodes, options.device, find_device)
-    else:
-        launch = launch_of(options.devices, options.num_nodes, "cpu", torch.device)
+    device = options.device if maker.on_device else "cpu"
+    launch = launch_of(options.devices, options.num_nodes, device, find_device)
     folder = open_folder(options.output_dir) if launch.is_first else Path(options.output_dir).expanduser().absolute()
     turned = options.images is not None
     job = MapJob(files, to_rgb if turned else read_image, turned, folder, options.on_error)
@@ -119,7 +115,7 @@ def _explain(error: BaseException) -> str | None:
     """What happened and what to do about it; None where we do not know."""
     if isinstance(error, OSError):
         return f"The command cannot go on: {error}. Make room, or make the place readable and writable."
-    from sclip_lightning.model.memory import without_memory
+    from sclip_lightning.model.memory import without_memory  # brings open_clip, which takes seconds
 
     where = without_memory(error)
     if where is None:
