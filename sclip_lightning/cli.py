@@ -21,6 +21,7 @@ _COMMANDS = {
     "compare": "compare two runs image by image",
     "score": "score label maps that any method wrote",
     "check-data": "check a data set's files before anything is computed",
+    "make-regions": "make segment maps of images, for parts that read one",
 }
 
 _LIST = "\n".join(f"  {name:<12} {summary}" for name, summary in _COMMANDS.items())

@@ -108,12 +108,12 @@ def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_p
     if config == "scclip.yaml":  # its numbers are those of 12 and 24 blocks
         numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
         own += [f"--model.decoder.{field}={value}" for field, value in numbers.items()]
-    if config in ("proxyclip.yaml", "glaclip.yaml", "corrclip.yaml"):
+    if config in ("proxyclip.yaml", "glaclip.yaml", "corrclip.yaml", "ovstitcher.yaml"):
         weights = write_micro(tmp_path / "micro.pth")
         own += [f"--model.decoder.network={MICRO}", f"--model.decoder.weights={weights}"]
     if config in ("lposs.yaml", "lpossplus.yaml"):
         own.append(lposs_on(write_micro(tmp_path / "micro.pth"), config == "lpossplus.yaml"))
-    if config == "corrclip.yaml":
+    if config in ("corrclip.yaml", "ovstitcher.yaml"):
         write_maps(all_data, tmp_path / "maps")
         own.append(f"--data.regions={tmp_path / 'maps'}")
     run("test", *base, "--config", config, *options, *own)

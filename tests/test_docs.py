@@ -18,8 +18,9 @@ from sclip_lightning.cli import main
 from sclip_lightning.commands.parsing.configs import find_config
 from sclip_lightning.model.facts import method_names
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
-from tests.fake_data import write_all, write_maps, write_own
+from tests.fake_data import draw_labels, write_all, write_image, write_maps, write_own
 from tests.tiny_dino import MICRO, lposs_on, write_micro
+from tests.tiny_sam import write_sam
 
 pytestmark = pytest.mark.usefixtures("plain_board")
 
@@ -80,17 +81,24 @@ QUIET += ["--trainer.enable_progress_bar=false"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [command for command in COMMANDS if "demo" in command.lower()])
-def test_command_on_the_demo(command, demo_runs, demo_scenes, monkeypatch, capsys):
+def test_command_on_the_demo(command, demo_runs, demo_scenes, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(demo_runs)
     _, name, *arguments = shlex.split(command, comments=True)
     if command == "sclip ablate --config demo.yaml":  # was run to its end for the fixture, and reports
         arguments += [f"--data.root={demo_scenes}", *QUIET]
     elif name in ("test", "ablate"):
         arguments += [*on_demo(demo_scenes), "--output_dir=others"]
+    elif name == "make-regions":
+        arguments += [f"--data.root={demo_scenes}", "--data.num_samples=1"]
     else:
         arguments = [path for argument in arguments for path in (sorted(map(str, Path().glob(argument))) or [argument])]
+    if name == "make-regions" or "--data.regions" in arguments:  # the other commands need no folder of their own
+        monkeypatch.chdir(tmp_path)
+    if "--data.regions" in arguments:
+        main(["make-regions", "--data=Demo", f"--data.root={demo_scenes}", "--output_dir=region_masks/demo"])
     main([name, *arguments])
-    assert ("Written to report.html" if "html" in arguments else "mIoU") in capsys.readouterr().out
+    printed = "Written to report.html" if "html" in arguments else "mIoU"
+    assert (printed if name != "make-regions" else "has a segment map in") in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -109,19 +117,25 @@ def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch
         ],
         "score": [],
         "check-data": ["--subset", "--data.num_workers=0"],
+        "make-regions": [],
     }[name]  # a new command needs what makes it small here
     if name == "test" and {"phase1.yaml", "loftup.yaml"} & {*arguments} and "null" not in arguments:
         added.append(f"--model.upsampler.weights={loftup_weights}")
     if name == "test" and "scclip.yaml" in arguments:  # its numbers are those of 12 and 24 blocks
         numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
         added += [f"--model.decoder.{field}={value}" for field, value in numbers.items()]
-    if name == "test" and any(key in command for key in ("proxyclip", "glaclip", "corrclip")):
+    if name == "test" and any(key in command for key in ("proxyclip", "glaclip", "corrclip", "ovstitcher")):
         own = {"network": MICRO, "weights": write_micro(tmp_path / "micro.pth")}
         added += [f"--model.decoder.{field}={value}" for field, value in own.items()]
     if name == "test" and "lposs" in command:
         added.append(lposs_on(write_micro(tmp_path / "micro.pth"), "lpossplus" in command))
+    if "SAM" in arguments:
+        added.append(f"--maker.model={write_sam(tmp_path / 'sam')}")
     if "ImageFolder" in arguments:
         write_own(Path(), 1)
+    elif "--images" in arguments:
+        Path("photos").mkdir()
+        write_image(Path("photos/a.jpg"), draw_labels((48, 64), 21, seed=0))
     else:
         added.append(f"--data.root={data}")
     if "--data.regions" in arguments:
@@ -129,7 +143,8 @@ def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch
     if name == "score":
         write_predictions(data, Path(arguments[arguments.index("--predictions") + 1]))
     main([name, *arguments, *added])
-    assert {"check-data": "Nothing is wrong."}.get(name, "mIoU") in capsys.readouterr().out
+    printed = {"check-data": "Nothing is wrong.", "make-regions": "has a segment map in"}
+    assert printed.get(name, "mIoU") in capsys.readouterr().out
 
 
 def write_predictions(data, folder):

@@ -16,6 +16,7 @@ from sclip_lightning.decoding import (
     ClassTokenShare,
     CorrCLIP,
     LastBlock,
+    OVStitcher,
     PresencePrior,
     ProcrustesAttention,
     ProxyCLIP,
@@ -47,7 +48,7 @@ PAIRS = [
 #: The column of a part that is also a row.
 DIRECT = {"direct": "LoftUp in direct mode"}
 #: Decoders on a second network.
-ON_DINO = {"ProxyCLIP": ProxyCLIP, "GLACLIP": GLACLIP, "CorrCLIP": CorrCLIP}
+ON_DINO = {"ProxyCLIP": ProxyCLIP, "GLACLIP": GLACLIP, "CorrCLIP": CorrCLIP, "OVStitcher": OVStitcher}
 REFUSALS = [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in REFUSED.splitlines()]
 
 

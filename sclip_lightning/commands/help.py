@@ -146,4 +146,29 @@ Exits with 1 where something is wrong.
 
 {_MORE}
 """,
+    "make-regions": f"""\
+usage: sclip make-regions --images FILE|FOLDER ... | --data NAME [options]
+
+Make segment maps: which segment each pixel of an image belongs to, whatever it shows. Writes STEM.npz for each image,
+as CorrCLIP's authors publish theirs, and masks.json, which says what made them. Needs: pip install -e ".[regions]"
+  sclip make-regions --data Demo                               needs no weights
+
+images
+  --images PATH ...            files and folders;  --recursive: subfolders, too
+  --data NAME                  instead: the split of a benchmark (VOC21, Demo, ...);  --data.root FOLDER: where it lies
+  --on_error skip              pass over images that cannot be read
+
+makers
+  --maker Felzenszwalb         segments of like colours, the default;  --maker.scale N: larger ones
+  --maker SLIC                 superpixels of about one size;  --maker.segments N: about so many
+  --maker SAM                  SAM or SAM 2;  --maker.model NAME: of the Hugging Face Hub, or a folder
+  --maker.points_per_side N    of SAM: the grid of points;  --maker.order small_on_top: small masks cover larger ones
+
+run
+  --output_dir FOLDER          region_masks by default. The same command again goes on where it ended; a folder of other
+                               settings is refused.  --overwrite: start afresh
+  --device D                   of SAM: auto, cpu or cuda;  --devices N: share the images among N processes
+
+{_MORE}
+""",
 }

@@ -10,6 +10,7 @@ from sclip_lightning.decoding.corrclip import CorrCLIP
 from sclip_lightning.decoding.feedback import SemanticFeedback
 from sclip_lightning.decoding.glaclip import GLACLIP
 from sclip_lightning.decoding.last_block import LastBlock
+from sclip_lightning.decoding.ovstitcher import OVStitcher
 from sclip_lightning.decoding.pearl import ProcrustesAttention
 from sclip_lightning.decoding.presence import PresencePrior
 from sclip_lightning.decoding.proxyclip import ProxyCLIP
@@ -24,6 +25,7 @@ __all__ = [
     "CorrCLIP",
     "LastBlock",
     "NeighbourAttention",
+    "OVStitcher",
     "PresencePrior",
     "ProcrustesAttention",
     "ProxyCLIP",

@@ -6,7 +6,6 @@ Other than there, numbers in a map may be of any size, and everything that a thr
 vote at its end is a part of its own, :class:`RegionVote <sclip_lightning.refine.RegionVote>`.
 """
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
@@ -15,18 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sclip_lightning.decoding.affinity.second_network import to_text_space, values_on
+from sclip_lightning.decoding.affinity.middle_blocks import middle_blocks
+from sclip_lightning.decoding.affinity.second_network import load_comparable, to_text_space, values_on
 from sclip_lightning.decoding.affinity.segment_tokens import segment_tokens
-from sclip_lightning.decoding.affinity.segments import mixed_in_segments, numbered, segments_joined
-from sclip_lightning.errors import ConfigError, DataError
+from sclip_lightning.decoding.affinity.segments import mixed_in_segments, numbered, region_map, segments_joined
 from sclip_lightning.ranges import above, at_least, between
-from sclip_lightning.towers import ClipTower, FeatureTower, Trunk, load_features
+from sclip_lightning.towers import ClipTower, FeatureTower, Trunk
 from sclip_lightning.windows import Decoder, Scene, Tokens, nearest
 
 __all__ = ["CorrCLIP"]
-
-#: How many middle blocks are averaged, by number of blocks (released code); all but four for others.
-PUBLISHED = {12: 5, 24: 12, 32: 28}
 
 
 @dataclass(frozen=True)
@@ -74,15 +70,7 @@ class CorrCLIP(Decoder):
     def load_network(self, name: str, width: int) -> FeatureTower:
         """Load it; its features have a width of their own."""
         del name, width
-        loaded = load_features(self.network, self.weights)
-        if not loaded.compares_as_they_are:
-            msg = (
-                f"CorrCLIP adds queries and keys of the second network, and {self.network} turns or normalises these, "
-                "as DINOv3 does, for which nobody published a form. Set --model.decoder.network to a DINO or "
-                "DINOv2, such as vit_base_patch8_224.dino."
-            )
-            raise ConfigError(msg)
-        return loaded
+        return load_comparable("CorrCLIP", self.network, self.weights)
 
     @property
     def reads_texts(self) -> bool:
@@ -97,15 +85,7 @@ class CorrCLIP(Decoder):
     def fitted(self, depth: int, patch_size: tuple[int, int]) -> "CorrCLIP":
         """The same with the number of middle blocks of a tower of ``depth``; raises ConfigError where it has fewer."""
         del patch_size
-        wanted = PUBLISHED.get(depth, depth - 4) if self.middle_blocks is None else self.middle_blocks
-        if not 1 <= wanted <= depth - 2:
-            msg = (
-                f"CorrCLIP averages {wanted} middle blocks, but a tower of {depth} blocks has {max(depth - 2, 0)} "
-                "before its last two. Set --model.decoder.middle_blocks to at least 1 and at most that, or choose "
-                "another --model.architecture."
-            )
-            raise ConfigError(msg)
-        return replace(self, middle_blocks=wanted)
+        return replace(self, middle_blocks=len(middle_blocks("CorrCLIP", depth, self.middle_blocks)))
 
     def decode(self, scene: Scene, keep_values: bool = False) -> Tokens:
         """Decode all windows of an image, chunk by chunk; see :meth:`Decoder.decode`.
@@ -169,31 +149,11 @@ class CorrCLIP(Decoder):
 
     def middle(self, tower: ClipTower, trunk: Trunk) -> Trunk:
         """The trunk with the mean of the middle blocks in the place of its last tokens."""
-        last = tower.depth - 2
-        number = self.fitted(tower.depth, tower.patch_size).middle_blocks or 0
-        total = torch.stack([trunk.blocks[block] for block in range(last - number + 1, last + 1)]).sum(dim=0)
-        return replace(trunk, x=total / number)
+        blocks = middle_blocks("CorrCLIP", tower.depth, self.middle_blocks)
+        return replace(trunk, x=torch.stack([trunk.blocks[block] for block in blocks]).mean(dim=0))
 
 
 def segment_map(scene: Scene) -> Tensor:
-    """The scene's segments as [1, H, W] int64 below 0, so that margins, which are 0, are a segment after all others.
-
-    Raises:
-        DataError: They have another size than the labels.
-    """
-    regions = scene.regions
-    if regions is None:
-        warnings.warn(
-            "CorrCLIP: no segment map came with the image, so that all of it counts as outside of any segment; "
-            "published results have one (regions, [H, W]).",
-            stacklevel=2,
-        )
-        return torch.full((1, *scene.windows.grid.image_size), -1, device=scene.pixels.device)
-    if tuple(regions.shape) != tuple(scene.output_size):
-        found, wanted = (" x ".join(map(str, size)) for size in (regions.shape, scene.output_size))
-        msg = (
-            f"CorrCLIP: the segment map has {found} pixels, the labels {wanted} (rows x columns). Make it from the "
-            "same image file, or resize it by taking nearest pixels; other resizing mixes segment numbers."
-        )
-        raise DataError(msg)
-    return (regions - regions.max() - 1)[None].to(scene.pixels.device)
+    """The scene's segments as [1, H, W] int64 below 0, so that margins, which are 0, are a segment after all others."""
+    regions = region_map(scene, "CorrCLIP")
+    return (regions - regions.max() - 1)[None]

@@ -1,14 +1,13 @@
 """What is to be done in a folder of predictions, what of it is done, and the files about all images together."""
 
 import csv
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Literal
 
-from sclip_lightning.data.reading.images import ImageFile
+from sclip_lightning.data.reading.images import ImageFile, stamp_of
 from sclip_lightning.data.reading.regions import SegmentMaps
 from sclip_lightning.errors import RunError
 from sclip_lightning.exports import TOLERANCE, write_coco, write_polygons
@@ -60,9 +59,9 @@ class PredictionJob:
     def stamp_of(self, file: ImageFile) -> str:
         """Size and time of the last change of an image's file, and of its segment map's where one is read."""
         if self.maps is None:
-            return _stamp(file.path)
+            return stamp_of(file.path)
         path = self.maps.path_of(file.map_names)
-        return f"{_stamp(file.path)},{_stamp(path) if path else ''}"
+        return f"{stamp_of(file.path)},{stamp_of(path) if path else ''}"
 
     def remaining(self) -> list[int]:
         """Indices of the images without results, or of which a file is another now.
@@ -162,15 +161,6 @@ class PredictionJob:
                 "--overwrite to delete what is there and start afresh."
             )
             raise RunError(msg)
-
-
-def _stamp(path: Path) -> str:
-    """Size and time of the last change of a file, by which a changed image is told; empty where there is none."""
-    try:
-        status = os.stat(path)  # noqa: PTH116  one call for both
-    except OSError:
-        return ""
-    return f"{status.st_size}:{status.st_mtime_ns}"
 
 
 def class_table(vocabulary: Vocabulary) -> str:

@@ -1,6 +1,7 @@
 """Whether files of an image are whole, without decoding them."""
 
 import math
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ _PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a PNG or npy file begins and ends as one; what a loss of power leaves is often empty or cut off.
+    """Whether a PNG, npy or npz file begins and ends as one; what a loss of power leaves is often empty or cut off.
 
     Pixels are not decoded: that would take as long as segmenting small images again.
     """
+    if path.suffix == ".npz":
+        return zipfile.is_zipfile(path)  # looks for the list of what is in it, which stands at its end
     size = path.stat().st_size
     with path.open("rb") as file:
         if path.suffix == ".png":

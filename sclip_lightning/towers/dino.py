@@ -35,7 +35,7 @@ class FeatureTower(nn.Module):
         weights: What was loaded, in words for a report.
     """
 
-    recallable: ClassVar[tuple[str, ...]] = ("features", "values", "query_key_sums")
+    recallable: ClassVar[tuple[str, ...]] = ("features", "values", "query_key_sums", "last_block_inputs")
 
     _constants: Tensor
 
@@ -103,7 +103,7 @@ class FeatureTower(nn.Module):
 
     @property
     def compares_as_they_are(self) -> bool:
-        """Whether queries and keys of the last block are what :meth:`query_key_sums` adds.
+        """Whether queries and keys of the last block are what the projection gives.
 
         Not so where they are turned by their places in the window, as in DINOv3, or normalised.
         """
@@ -132,6 +132,40 @@ class FeatureTower(nn.Module):
         number = len(weight) // 3 * 2
         q, k = F.linear(last.norm1(x), weight[:number], None if bias is None else bias[:number]).float().chunk(2, -1)
         return (q + k).unflatten(1, grid)
+
+    def last_block_inputs(self, windows: Tensor) -> Tensor:
+        """What the last block makes something of, of patches alone.
+
+        Args:
+            windows: As for :meth:`features`; the network :attr:`compares_as_they_are`.
+
+        Returns:
+            [B, rows, columns, 4 * C] float32: the patches before the block after the final norm, as networks hand out
+            what leaves their middle blocks; then queries, keys and values of the block, heads side by side.
+
+        Raises:
+            DataError: A window is smaller than one patch.
+        """
+        pixels, grid = self._whole_patches(windows)
+        x, last = self._before_last(pixels, grid), self.network.blocks[-1]
+        inputs = [self.network.norm(x), last.attn.qkv(last.norm1(x))]
+        return torch.cat([one.float() for one in inputs], dim=-1).unflatten(1, grid)
+
+    def finish_last_block(self, inputs: Tensor) -> Tensor:
+        """The last block on any patches, which all attend to each other; without the final norm.
+
+        Args:
+            inputs: [N, 4 * C] as :meth:`last_block_inputs` gives them, of any windows.
+
+        Returns:
+            [N, C]; under autocast the dtype may be lower than float32.
+        """
+        last = self.network.blocks[-1]
+        x, *projections = inputs[None].chunk(4, dim=-1)
+        q, k, v = (one.unflatten(-1, (last.attn.num_heads, -1)).transpose(1, 2) for one in projections)
+        x = x + last.ls1(last.attn.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)))
+        finished: Tensor = x + last.ls2(last.mlp(last.norm2(x)))
+        return finished[0]
 
     def values(self, windows: Tensor) -> Tensor:
         """The values that the last block's attention would mix, of patches alone, heads joined.

@@ -97,6 +97,23 @@ def test_a_window_alone_gives_what_it_gives_among_others(tower):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("name", "prefix", "patch"), [(MICRO, 1, 8), (MICRO_WITH_REGISTERS, 3, 14)])
+def test_the_last_block_in_two_steps_is_timms(name, prefix, patch):
+    torch.manual_seed(0)
+    tower, pixels, given = load_features(name, None), windows(3 * patch, 6 * patch), []
+    last = tower.network.blocks[-1]
+    handle = last.register_forward_hook(lambda _, inputs, __: given.append(inputs[0][:, prefix:]))
+    tower.features(pixels)
+    handle.remove()
+    projected = last.attn.qkv(last.norm1(given[0]))
+    inputs = tower.last_block_inputs(pixels)
+    expected = torch.cat([tower.network.norm(given[0]), projected], dim=-1).unflatten(1, (3, 6))
+    torch.testing.assert_close(inputs, expected, atol=1e-5, rtol=0)
+    found = tower.finish_last_block(torch.cat([given[0], projected], dim=-1)[0])
+    torch.testing.assert_close(found, last(given[0])[0], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize(
     ("name", "prefix", "patch"), [(MICRO_WITH_REGISTERS, 3, 14), ("vit_tiny_patch16_dinov3_qkvb", 5, 16)]
 )

@@ -28,6 +28,7 @@ __all__ = [
     "RegionsInput",
     "check_images",
     "find_images",
+    "stamp_of",
     "to_rgb",
     "turned_size",
     "unread_images",
@@ -125,6 +126,15 @@ def check_images(files: Sequence[ImageFile], maps: SegmentMaps | None = None) ->
         more = len(problems) - 1
         others = f" {more} more {'file has' if more == 1 else 'files have'} problems of this kind." if more else ""
         raise DataError(f"{problems[0]}{others}")
+
+
+def stamp_of(path: Path) -> str:
+    """Size and time of the last change of a file, by which a changed image is told; empty where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  one call for both
+    except OSError:
+        return ""
+    return f"{status.st_size}:{status.st_mtime_ns}"
 
 
 def turned_size(path: Path) -> tuple[int, int]:

@@ -18,7 +18,7 @@ def segment_tokens(tower: ClipTower, trunk: Trunk, segments: Tensor) -> Tensor:
     Args:
         tower: CLIP's; it may run under autocast.
         trunk: The windows, with every block that the tower has from 0 up to the last but one kept.
-        segments: [B, n] int64, each patch's segment in its window, from 0 up.
+        segments: [B, n] int64, each patch's segment in its window, from 0 up; -1 where there is none.
 
     Returns:
         [B, M, D] after the last block, M being the highest number plus 1; a segment that a window does not have sees

@@ -4,13 +4,45 @@ After Zhang, Liu, Tang (CorrCLIP), ICCV 2025, arXiv 2411.10086. In every window 
 for "no segment", even where it is one: the authors' code has it so.
 """
 
+import warnings
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.decoding.affinity.second_network import mean_cosine, square_blocks
+from sclip_lightning.errors import DataError
+from sclip_lightning.windows import Scene
 
-__all__ = ["connected", "mixed_in_segments", "numbered", "segment_distances", "segments_joined"]
+__all__ = ["connected", "mixed_in_segments", "numbered", "region_map", "segment_distances", "segments_joined"]
+
+
+def region_map(scene: Scene, part: str) -> Tensor:
+    """The scene's regions, [H, W] int64 on the device of its pixels; zeros, and a warning, where it has none.
+
+    Args:
+        scene: The image.
+        part: Who asks, for messages.
+
+    Raises:
+        DataError: They have another size than the labels.
+    """
+    regions = scene.regions
+    if regions is None:
+        warnings.warn(
+            f"{part}: no segment map came with the image, so that all of it counts as outside of any segment; "
+            "published results have one (regions, [H, W]).",
+            stacklevel=2,
+        )
+        return torch.zeros(scene.output_size, dtype=torch.int64, device=scene.pixels.device)
+    if tuple(regions.shape) != tuple(scene.output_size):
+        found, wanted = (" x ".join(map(str, size)) for size in (regions.shape, scene.output_size))
+        msg = (
+            f"{part}: the segment map has {found} pixels, the labels {wanted} (rows x columns). Make it from the same "
+            "image file, or resize it by taking nearest pixels; other resizing mixes segment numbers."
+        )
+        raise DataError(msg)
+    return regions.to(scene.pixels.device)
 
 
 def numbered(numbers: Tensor) -> Tensor:

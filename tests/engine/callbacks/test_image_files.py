@@ -26,7 +26,14 @@ def npy(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("kind", ["png", "npy"])
+@pytest.fixture
+def npz(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, instance_mask=np.arange(35, dtype=np.int32).reshape(5, 7))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["png", "npy", "npz"])
 def test_no_part_of_a_file_is_whole(kind, request):
     path = request.getfixturevalue(kind)
     assert is_whole(path)
@@ -36,7 +43,7 @@ def test_no_part_of_a_file_is_whole(kind, request):
         assert not is_whole(path), length
 
 
-@pytest.mark.parametrize("kind", ["png", "npy"])
+@pytest.mark.parametrize("kind", ["png", "npy", "npz"])
 def test_zeros_in_place_of_the_content_are_not_whole(kind, request):
     path = request.getfixturevalue(kind)
     path.write_bytes(bytes(path.stat().st_size))
