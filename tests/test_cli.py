@@ -18,7 +18,7 @@ from sclip_lightning.commands.parsing.configs import find_config, shipped_config
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.facts import method_names
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
-from tests.fake_data import write_all, write_coco_stuff, write_voc
+from tests.fake_data import write_all, write_coco_stuff, write_maps, write_voc
 from tests.forked import start_sclip
 from tests.tiny_dino import MICRO, lposs_on, write_micro
 
@@ -108,11 +108,14 @@ def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_p
     if config == "scclip.yaml":  # its numbers are those of 12 and 24 blocks
         numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
         own += [f"--model.decoder.{field}={value}" for field, value in numbers.items()]
-    if config in ("proxyclip.yaml", "glaclip.yaml"):
+    if config in ("proxyclip.yaml", "glaclip.yaml", "corrclip.yaml", "ovstitcher.yaml"):
         weights = write_micro(tmp_path / "micro.pth")
         own += [f"--model.decoder.network={MICRO}", f"--model.decoder.weights={weights}"]
     if config in ("lposs.yaml", "lpossplus.yaml"):
         own.append(lposs_on(write_micro(tmp_path / "micro.pth"), config == "lpossplus.yaml"))
+    if config in ("corrclip.yaml", "ovstitcher.yaml"):
+        write_maps(all_data, tmp_path / "maps")
+        own.append(f"--data.regions={tmp_path / 'maps'}")
     run("test", *base, "--config", config, *options, *own)
     assert "mIoU" in capsys.readouterr().out
 

@@ -18,7 +18,7 @@ from sclip_lightning.cli import main
 from sclip_lightning.commands.parsing.configs import find_config
 from sclip_lightning.model.facts import method_names
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
-from tests.fake_data import draw_labels, write_all, write_image, write_own
+from tests.fake_data import draw_labels, write_all, write_image, write_maps, write_own
 from tests.tiny_dino import MICRO, lposs_on, write_micro
 from tests.tiny_sam import write_sam
 
@@ -124,7 +124,7 @@ def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch
     if name == "test" and "scclip.yaml" in arguments:  # its numbers are those of 12 and 24 blocks
         numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
         added += [f"--model.decoder.{field}={value}" for field, value in numbers.items()]
-    if name == "test" and ("proxyclip" in command or "glaclip" in command):
+    if name == "test" and any(key in command for key in ("proxyclip", "glaclip", "corrclip", "ovstitcher")):
         own = {"network": MICRO, "weights": write_micro(tmp_path / "micro.pth")}
         added += [f"--model.decoder.{field}={value}" for field, value in own.items()]
     if name == "test" and "lposs" in command:
@@ -154,15 +154,6 @@ def write_predictions(data, folder):
         labels = np.array(Image.open(path))
         labels[labels == 255] = 0
         Image.fromarray(labels).save(folder / path.name)
-
-
-def write_maps(images, folder):
-    """A segment map for each image: its left half, and nothing."""
-    folder.mkdir(parents=True)
-    for path in images.glob("*.jpg"):
-        with Image.open(path) as image:
-            segments = np.arange(image.width) < image.width // 2
-            np.savez_compressed(folder / f"{path.stem}.npz", instance_mask=np.tile(segments, (image.height, 1)))
 
 
 def test_pages_have_commands():

@@ -14,7 +14,9 @@ from sclip_lightning.decoding import (
     GLACLIP,
     SCCLIP,
     ClassTokenShare,
+    CorrCLIP,
     LastBlock,
+    OVStitcher,
     PresencePrior,
     ProcrustesAttention,
     ProxyCLIP,
@@ -46,7 +48,7 @@ PAIRS = [
 #: The column of a part that is also a row.
 DIRECT = {"direct": "LoftUp in direct mode"}
 #: Decoders on a second network.
-ON_DINO = {"ProxyCLIP": ProxyCLIP, "GLACLIP": GLACLIP}
+ON_DINO = {"ProxyCLIP": ProxyCLIP, "GLACLIP": GLACLIP, "CorrCLIP": CorrCLIP, "OVStitcher": OVStitcher}
 REFUSALS = [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in REFUSED.splitlines()]
 
 
@@ -93,7 +95,8 @@ def options_of(first, second, weights, dino_weights):
 def probabilities(tiny_clip, options):
     segmentor = Segmentor.from_pretrained(tiny_clip, device="cpu", short_side=64, templates="none", **options)
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
-    return segmentor.predict(image, "cat, grass, sky").probabilities
+    regions = np.arange(64 * 96).reshape(64, 96) // 500 if options["decoder"].reads_regions else None
+    return segmentor.predict(image, "cat, grass, sky", regions=regions).probabilities
 
 
 @pytest.mark.parametrize(("first", "second", "says"), PAIRS)

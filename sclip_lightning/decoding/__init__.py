@@ -6,9 +6,11 @@ mechanism is a file.
 
 from sclip_lightning.decoding.attention import Attention, NeighbourAttention
 from sclip_lightning.decoding.class_share import ClassTokenShare
+from sclip_lightning.decoding.corrclip import CorrCLIP
 from sclip_lightning.decoding.feedback import SemanticFeedback
 from sclip_lightning.decoding.glaclip import GLACLIP
 from sclip_lightning.decoding.last_block import LastBlock
+from sclip_lightning.decoding.ovstitcher import OVStitcher
 from sclip_lightning.decoding.pearl import ProcrustesAttention
 from sclip_lightning.decoding.presence import PresencePrior
 from sclip_lightning.decoding.proxyclip import ProxyCLIP
@@ -20,8 +22,10 @@ __all__ = [
     "SCCLIP",
     "Attention",
     "ClassTokenShare",
+    "CorrCLIP",
     "LastBlock",
     "NeighbourAttention",
+    "OVStitcher",
     "PresencePrior",
     "ProcrustesAttention",
     "ProxyCLIP",

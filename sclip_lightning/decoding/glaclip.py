@@ -128,12 +128,13 @@ class GLACLIP(Decoder):
 
     def keys_and_values(self, scene: Scene) -> tuple[Tensor, Tensor]:
         """What patches are compared by, [W, r, c, C] of length 1, and what is mixed, [W, r * c, D]; both float32."""
+        tower: ClipTower = scene.networks["clip"]
         keys, values = [], []
         for pixels in scene.windows.chunks():
             features: Tensor = scene.networks[self.dino].features(pixels)
             grid = features.shape[1], features.shape[2]
             keys.append(F.normalize(features.float(), dim=-1))
-            values.append(values_on(grid, scene.networks["clip"], pixels).float())
+            values.append(values_on(grid, tower, tower.trunk(pixels)).float())
         return torch.cat(keys), torch.cat(values)
 
     def shares(self, keys: Tensor, rows: slice, windows: int) -> Tensor:

@@ -13,11 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sclip_lightning.decoding.affinity.second_network import merged_at, to_text_space, values_on
+from sclip_lightning.decoding.affinity.second_network import (
+    mean_cosine,
+    merged_at,
+    square_blocks,
+    to_text_space,
+    values_on,
+)
 from sclip_lightning.ranges import above, between
 from sclip_lightning.towers import ClipTower, FeatureTower, load_features
 from sclip_lightning.windows import Scene, Tokens, WindowDecoder
-from sclip_lightning.windows.merge import ACCELERATOR_BLOCK, CPU_BLOCK
 
 __all__ = ["ProxyCLIP", "proxy_mix"]
 
@@ -71,7 +76,7 @@ class ProxyCLIP(WindowDecoder):
         tower: ClipTower = scene.networks["clip"]
         features = scene.networks[self.dino].features(pixels)
         grid = features.shape[1], features.shape[2]
-        values = values_on(grid, tower, pixels)
+        values = values_on(grid, tower, tower.trunk(pixels))
         mixed = proxy_mix(features.flatten(1, 2), values, self.beta, self.gamma)
         return Tokens(to_text_space(tower, mixed).unflatten(1, grid), merged_at(scene))
 
@@ -93,20 +98,14 @@ def proxy_mix(features: Tensor, values: Tensor, beta: float, gamma: float) -> Te
     Returns:
         [B, N, D] of the values' dtype. Few rows of the [N, N] weights exist at a time.
     """
-    number = features.shape[1]
-    budget = CPU_BLOCK if features.device.type == "cpu" else ACCELERATOR_BLOCK
-    together, rows = max(budget // number**2, 1), max(budget // number, 1)
-    mixed = []
     with torch.autocast(features.device.type, enabled=False):
-        for keys, v in zip(F.normalize(features.float(), dim=-1).split(together), values.split(together), strict=True):
-            # The mean of all N x N cosines, without making them.
-            mean = (keys.double().sum(dim=1).square().sum(dim=-1) / number**2).float()
-            parts = []
-            for first in range(0, number, rows):
-                scores = gamma * (keys[:, first : first + rows] @ keys.mT - beta * mean[:, None, None])
-                own = torch.arange(first, first + scores.shape[1], device=scores.device)
-                dropped = scores < 0
-                dropped[:, own - first, own] = False
-                parts.append(scores.masked_fill_(dropped, -torch.inf).softmax(dim=-1).to(v.dtype) @ v)
-            mixed.append(torch.cat(parts, dim=1))
-    return torch.cat(mixed)
+        keys, mixed = F.normalize(features.float(), dim=-1), torch.empty_like(values)
+        mean = mean_cosine(keys)[:, None, None]
+        for windows, rows in square_blocks(keys.shape[0], keys.shape[1], keys.device):
+            scores = gamma * (keys[windows, rows] @ keys[windows].mT - beta * mean[windows])
+            own = torch.arange(rows.start, rows.stop, device=scores.device)
+            dropped = scores < 0
+            dropped[:, own - rows.start, own] = False
+            weights = scores.masked_fill_(dropped, -torch.inf).softmax(dim=-1)
+            mixed[windows, rows] = weights.to(values.dtype) @ values[windows]
+    return mixed

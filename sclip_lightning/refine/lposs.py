@@ -103,7 +103,8 @@ class LPOSS(SheetStep):
         """Values [W, r', c', C] of the second network on the sheet's windows, and where its patches lie."""
         tower: FeatureTower = scene.networks[self.dino]
         windows = scene.windows
-        if len(sheet.grid) != len(windows):  # a decoder has put its windows together: the image is the only one
+        # Where a decoder has put its windows together, the image is the only one; a single window may have margins.
+        if (len(sheet.grid), sheet.grid.margins) != (len(windows), windows.grid.margins):
             height, width = scene.pixels.shape[1:]
             windows = Windows(scene.pixels, window_grid(height, width, 0, 1), windows.batch_size)
         values = torch.cat([tower.values(chunk) for chunk in windows.chunks()])

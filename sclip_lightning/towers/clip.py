@@ -39,6 +39,11 @@ class ClipTower(Tower):
         return self.visual.conv1.stride
 
     @property
+    def head_width(self) -> int:
+        """d, channels of one attention head."""
+        return self.visual.conv1.out_channels // self._blocks[0].attn.num_heads
+
+    @property
     def text_width(self) -> int:
         """E, channels of the space of the text embeddings."""
         return self.visual.proj.shape[1]

@@ -35,7 +35,7 @@ class FeatureTower(nn.Module):
         weights: What was loaded, in words for a report.
     """
 
-    recallable: ClassVar[tuple[str, ...]] = ("features", "values")
+    recallable: ClassVar[tuple[str, ...]] = ("features", "values", "query_key_sums", "last_block_inputs")
 
     _constants: Tensor
 
@@ -92,15 +92,7 @@ class FeatureTower(nn.Module):
         Raises:
             DataError: A window is smaller than one patch.
         """
-        height, width = windows.shape[-2:]
-        grid, patch = self.grid_size(height, width), self.patch_size
-        if 0 in grid:
-            msg = (
-                f"A window of {height} x {width} pixels is smaller than one patch of {self.architecture}, which has "
-                f"{patch[0]} x {patch[1]}. Raise --data.short_side, skip the image, or choose another network."
-            )
-            raise DataError(msg)
-        pixels = self._renormalised(windows)[..., : grid[0] * patch[0], : grid[1] * patch[1]]
+        pixels, grid = self._whole_patches(windows)
         network = self.network
         if self._has_class_position:
             tokens = network.norm(network.blocks(self._by_dinos_rule(pixels, grid)))
@@ -108,6 +100,72 @@ class FeatureTower(nn.Module):
             tokens = network.forward_features(pixels)
         patches: Tensor = tokens[:, network.num_prefix_tokens :].unflatten(1, grid)
         return patches
+
+    @property
+    def compares_as_they_are(self) -> bool:
+        """Whether queries and keys of the last block are what the projection gives.
+
+        Not so where they are turned by their places in the window, as in DINOv3, or normalised.
+        """
+        from timm.models import vision_transformer
+
+        kinds: Any = vision_transformer
+        last = self.network.blocks[-1]
+        plain = type(last) is kinds.Block and type(last.attn) is kinds.Attention
+        return plain and isinstance(last.attn.q_norm, nn.Identity)
+
+    def query_key_sums(self, windows: Tensor) -> Tensor:
+        """Queries plus keys of the last block, of patches alone, heads side by side; nothing after them is computed.
+
+        Args:
+            windows: As for :meth:`features`; the network :attr:`compares_as_they_are`.
+
+        Returns:
+            [B, rows, columns, C] float32, not normalised.
+
+        Raises:
+            DataError: A window is smaller than one patch.
+        """
+        x, last = self._before_last(*self._whole_patches(windows)), self.network.blocks[-1]
+        grid = self.grid_size(windows.shape[-2], windows.shape[-1])
+        weight, bias = last.attn.qkv.weight, last.attn.qkv.bias
+        number = len(weight) // 3 * 2
+        q, k = F.linear(last.norm1(x), weight[:number], None if bias is None else bias[:number]).float().chunk(2, -1)
+        return (q + k).unflatten(1, grid)
+
+    def last_block_inputs(self, windows: Tensor) -> Tensor:
+        """What the last block makes something of, of patches alone.
+
+        Args:
+            windows: As for :meth:`features`; the network :attr:`compares_as_they_are`.
+
+        Returns:
+            [B, rows, columns, 4 * C] float32: the patches before the block after the final norm, as networks hand out
+            what leaves their middle blocks; then queries, keys and values of the block, heads side by side.
+
+        Raises:
+            DataError: A window is smaller than one patch.
+        """
+        pixels, grid = self._whole_patches(windows)
+        x, last = self._before_last(pixels, grid), self.network.blocks[-1]
+        inputs = [self.network.norm(x), last.attn.qkv(last.norm1(x))]
+        return torch.cat([one.float() for one in inputs], dim=-1).unflatten(1, grid)
+
+    def finish_last_block(self, inputs: Tensor) -> Tensor:
+        """The last block on any patches, which all attend to each other; without the final norm.
+
+        Args:
+            inputs: [N, 4 * C] as :meth:`last_block_inputs` gives them, of any windows.
+
+        Returns:
+            [N, C]; under autocast the dtype may be lower than float32.
+        """
+        last = self.network.blocks[-1]
+        x, *projections = inputs[None].chunk(4, dim=-1)
+        q, k, v = (one.unflatten(-1, (last.attn.num_heads, -1)).transpose(1, 2) for one in projections)
+        x = x + last.ls1(last.attn.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)))
+        finished: Tensor = x + last.ls2(last.mlp(last.norm2(x)))
+        return finished[0]
 
     def values(self, windows: Tensor) -> Tensor:
         """The values that the last block's attention would mix, of patches alone, heads joined.
@@ -120,16 +178,33 @@ class FeatureTower(nn.Module):
             [B, rows, columns, C], rows and columns rounded up, not normalised; under autocast the dtype may be lower
             than float32.
         """
-        network, pixels = self.network, self._renormalised(padded_with_black(windows, self.patch_size))
+        pixels = self._renormalised(padded_with_black(windows, self.patch_size))
         grid = self.grid_size(pixels.shape[-2], pixels.shape[-1])
-        if self._has_class_position:
-            x = network.blocks[:-1](self._by_dinos_rule(pixels, grid))[:, network.num_prefix_tokens :]
-        else:
-            before_last = [len(network.blocks) - 2]
-            (x,) = network.forward_intermediates(
-                pixels, before_last, stop_early=True, output_fmt="NLC", intermediates_only=True
+        return _values(self.network.blocks[-1], self._before_last(pixels, grid)).unflatten(1, grid)
+
+    def _whole_patches(self, windows: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Windows in ImageNet's normalisation without what fills no patch, and their rows and columns of patches."""
+        height, width = windows.shape[-2:]
+        grid, patch = self.grid_size(height, width), self.patch_size
+        if 0 in grid:
+            msg = (
+                f"A window of {height} x {width} pixels is smaller than one patch of {self.architecture}, which has "
+                f"{patch[0]} x {patch[1]}. Raise --data.short_side, skip the image, or choose another network."
             )
-        return _values(network.blocks[-1], x).unflatten(1, grid)
+            raise DataError(msg)
+        return self._renormalised(windows)[..., : grid[0] * patch[0], : grid[1] * patch[1]], grid
+
+    def _before_last(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
+        """What the last block starts from, [B, n, C], of patches alone."""
+        network = self.network
+        if self._has_class_position:
+            x: Tensor = network.blocks[:-1](self._by_dinos_rule(pixels, grid))[:, network.num_prefix_tokens :]
+            return x
+        before_last = [len(network.blocks) - 2]
+        (x,) = network.forward_intermediates(
+            pixels, before_last, stop_early=True, output_fmt="NLC", intermediates_only=True
+        )
+        return x
 
     def _renormalised(self, windows: Tensor) -> Tensor:
         """From CLIP's normalisation to ImageNet's, back over colours in 0..1 as ProxyCLIP's code goes."""

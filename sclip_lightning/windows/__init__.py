@@ -8,7 +8,7 @@ and knows nothing of any network or method.
 from sclip_lightning.windows.grid import WindowGrid, check_sliding_window, window_grid
 from sclip_lightning.windows.merge import MergedLogits
 from sclip_lightning.windows.precision import full_float32
-from sclip_lightning.windows.scene import Scene, Texts, Windows
+from sclip_lightning.windows.scene import Scene, Texts, Windows, nearest
 from sclip_lightning.windows.sheet import Sheet, Tokens, compare_with_texts
 from sclip_lightning.windows.steps import Decoder, MapStep, Part, SheetStep, Step, WindowDecoder
 
@@ -29,5 +29,6 @@ __all__ = [
     "check_sliding_window",
     "compare_with_texts",
     "full_float32",
+    "nearest",
     "window_grid",
 ]

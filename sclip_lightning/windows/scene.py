@@ -12,7 +12,7 @@ from torch import Tensor
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.windows.grid import WindowGrid, cut_windows
 
-__all__ = ["Scene", "Texts", "Windows"]
+__all__ = ["Scene", "Texts", "Windows", "nearest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,21 +59,17 @@ class Windows:
         for start in range(0, len(self), step):
             yield cut_windows(self.image[None], self.grid, slice(start, start + step))
 
-    def cut(self, map_: Tensor) -> Tensor:
+    def cut(self, map_: Tensor, chosen: slice = slice(None)) -> Tensor:
         """Cut any map of the image into the same windows.
 
         Args:
-            map_: [C, H, W] of any dtype and any size; it is brought to the image's by taking the nearest pixel.
+            map_: [C, H, W] of any dtype and any size; it is brought to the image's by :func:`nearest`.
+            chosen: Which of the windows; all by default.
 
         Returns:
-            [W, C, a, b] of the same dtype.
+            [W, C, a, b] of the same dtype, with margins of zeros where the grid has some.
         """
-        height, width = self.grid.image_size
-        if map_.shape[1:] != (height, width):
-            rows = _nearest(map_.shape[1], height, map_.device)
-            columns = _nearest(map_.shape[2], width, map_.device)
-            map_ = map_[:, rows[:, None], columns]
-        return cut_windows(map_[None], self.grid)
+        return cut_windows(nearest(map_, self.grid.image_size)[None], self.grid, chosen)
 
     def corners(self) -> Tensor:
         """[W, 2] float32, the (y, x) of each window's first pixel in the image, margins not counted."""
@@ -118,6 +114,18 @@ class Scene:
         return F.interpolate(self.pixels[None].float(), size, mode="bilinear", align_corners=False)[0]
 
 
-def _nearest(source: int, target: int, device: torch.device) -> Tensor:
-    """Of each of ``target`` positions, the one of ``source`` positions whose cell holds its centre."""
-    return ((torch.arange(target, device=device) * 2 + 1) * source).div(2 * target, rounding_mode="floor")
+def nearest(map_: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring a map [..., H, W] of any dtype to another size (rows, columns) by taking pixels.
+
+    Row i of n is row floor(i * H / n), in float32: what ``interpolate(mode="nearest")`` takes of a float32 map, which
+    authors' code uses for maps of segments. Exact arithmetic takes other rows for a few percent of all sizes.
+    """
+    if map_.shape[-2:] == size:
+        return map_
+    rows, columns = (_positions(*side, map_.device) for side in zip(map_.shape[-2:], size, strict=True))
+    return map_[..., rows[:, None], columns]
+
+
+def _positions(source: int, target: int, device: torch.device) -> Tensor:
+    scale = torch.tensor(float(source), device=device) / target  # a Python number would be rounded twice
+    return (torch.arange(target, device=device, dtype=torch.float32) * scale).long().clamp(max=source - 1)

@@ -80,6 +80,21 @@ def test_proxyclips_prompts_differ_in_a_few_classes(module, name, queries, other
     assert {index: names for index, names in enumerate(found) if names != own[index]} == other
 
 
+@pytest.mark.parametrize("module", [module for module in PUBLISHED if module is not COCOStuff10k])
+def test_corrclips_prompts_say_people(module):
+    own = list(module().benchmark.synonyms)
+    found = with_class_file(module, module().benchmark.class_file.replace(".txt", "_corrclip.txt")).synonyms
+    (person,) = [index for index, names in enumerate(own) if names[0] == "person"]
+    own[person] = ("people",)
+    if module in (VOC20, VOC21):
+        own[-1] = ("tvmonitor",)
+    if module is COCOObject:
+        proxyclip = with_class_file(module, "coco_object_proxyclip.txt").synonyms[0]
+        own[0] = tuple(name for name in proxyclip if name != "bed")
+        assert len(own[0]) == 16
+    assert found == tuple(own)
+
+
 @pytest.mark.parametrize(
     ("module", "name", "background", "some"),
     [

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from sclip_lightning.data.reading.benchmark import ClassNames
 from sclip_lightning.decoding import ClassTokenShare, ProxyCLIP, proxyclip
+from sclip_lightning.decoding.affinity import second_network
 from sclip_lightning.decoding.proxyclip import proxy_mix
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.assembly import build_segmentor as assemble
@@ -239,7 +240,7 @@ def test_blocks_of_any_size_give_the_mix_written_out(monkeypatch):
         expected.append(scores.masked_fill(scores < 0, -torch.inf).softmax(dim=-1) @ v)
     assert not torch.stack(expected).isnan().any()
     for budget in (1, 40, 280, 1600, 3200, 10**6):
-        monkeypatch.setattr(proxyclip, "CPU_BLOCK", budget)
+        monkeypatch.setattr(second_network, "CPU_BLOCK", budget)
         torch.testing.assert_close(proxy_mix(features, values, 1.2, 3.0), torch.stack(expected))
 
 

@@ -165,6 +165,32 @@ def test_the_protocol_of_glaclip(benchmark):
     assert found == replace(protocol_of("proxyclip", benchmark), short_side=short_side, **expected)
 
 
+@pytest.mark.parametrize("benchmark", PUBLISHED)
+def test_the_protocol_of_corrclip(benchmark):
+    """That of ProxyCLIP with prompt names of its own everywhere."""
+    found, files = (
+        protocol_of("corrclip", benchmark),
+        {"COCOObject": "coco_object", "COCOStuff": "coco_stuff", "COCOStuff10k": "coco_stuff"},
+    )
+    expected = f"{files.get(benchmark, benchmark.lower())}_corrclip.txt"
+    assert found == replace(protocol_of("proxyclip", benchmark), class_file=expected)
+
+
+@pytest.mark.parametrize("benchmark", PUBLISHED)
+def test_the_protocol_of_ovstitcher(benchmark):
+    """That of CorrCLIP at another size, with other thresholds."""
+    changes = {
+        "VOC21": {"prob_threshold": 0.1},
+        "Context60": {"prob_threshold": 0.1},
+        "COCOObject": {"prob_threshold": 0.2},
+        "COCOStuff": {"stride": 224},
+        "COCOStuff10k": {"stride": 224},
+        "Cityscapes": {"short_side": 560, "crop": 224},
+    }
+    expected = {"short_side": 448} | changes.get(benchmark, {})
+    assert protocol_of("ovstitcher", benchmark) == replace(protocol_of("corrclip", benchmark), **expected)
+
+
 @pytest.mark.parametrize("name", ["clearclip", "maskclip", "naclip", "resclip", "sclip"])
 def test_numbers_have_the_types_that_run_descriptions_had(name):
     """An integer where there was a float would make a run differ from itself."""

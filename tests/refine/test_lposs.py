@@ -313,8 +313,11 @@ def test_what_was_added_to_the_cosines_is_kept_on_other_cells():
     assert on_cells(sheet, (2, 2), scene.texts) is sheet
 
 
-def test_a_decoder_that_has_put_its_windows_together_is_joined_over_the_whole_image():
-    scene, _ = second_scene(48, 80, 32, 16, (4, 4))
+@pytest.mark.parametrize(("crop", "padding"), [(32, 1), (80, 56)])
+def test_a_decoder_that_has_put_its_windows_together_is_joined_over_the_whole_image(crop, padding):
+    """Even one window is not the image, where it has margins."""
+    scene, _ = second_scene(48, 80, crop, 16, (4, 4))
+    scene = replace(scene, windows=Windows(scene.pixels, window_grid(48, 80, crop, 16, padding), 2))
     features = torch.randn(1, 6, 10, 6, generator=torch.Generator().manual_seed(4))
     grid = window_grid(48, 80, 0, 1)
     sheet = Sheet(compare_with_texts(features, scene.texts), grid, Tokens(features, grid))

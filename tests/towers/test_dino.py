@@ -7,9 +7,9 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_M
 from timm.models.vision_transformer import VisionTransformer
 
 from sclip_lightning.errors import ConfigError, DataError
-from sclip_lightning.towers import load_features
+from sclip_lightning.towers import FeatureTower, load_features
 from sclip_lightning.towers.clip import resize_position_embedding
-from tests.tiny_dino import MICRO, MICRO_WITH_REGISTERS
+from tests.tiny_dino import MICRO, MICRO_WITH_REGISTERS, vit_micro_patch8_64_dino
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,23 @@ def test_a_window_alone_gives_what_it_gives_among_others(tower):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("name", "prefix", "patch"), [(MICRO, 1, 8), (MICRO_WITH_REGISTERS, 3, 14)])
+def test_the_last_block_in_two_steps_is_timms(name, prefix, patch):
+    torch.manual_seed(0)
+    tower, pixels, given = load_features(name, None), windows(3 * patch, 6 * patch), []
+    last = tower.network.blocks[-1]
+    handle = last.register_forward_hook(lambda _, inputs, __: given.append(inputs[0][:, prefix:]))
+    tower.features(pixels)
+    handle.remove()
+    projected = last.attn.qkv(last.norm1(given[0]))
+    inputs = tower.last_block_inputs(pixels)
+    expected = torch.cat([tower.network.norm(given[0]), projected], dim=-1).unflatten(1, (3, 6))
+    torch.testing.assert_close(inputs, expected, atol=1e-5, rtol=0)
+    found = tower.finish_last_block(torch.cat([given[0], projected], dim=-1)[0])
+    torch.testing.assert_close(found, last(given[0])[0], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize(
     ("name", "prefix", "patch"), [(MICRO_WITH_REGISTERS, 3, 14), ("vit_tiny_patch16_dinov3_qkvb", 5, 16)]
 )
@@ -106,6 +123,33 @@ def test_registers_are_left_out_and_positions_are_timms(name, prefix, patch):
     assert whole.shape[1] == prefix + 18
     assert tower.patch_size == (patch, patch)
     torch.testing.assert_close(found, whole[:, prefix:].unflatten(1, (3, 6)), atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "prefix", "patch"), [(MICRO, 1, 8), (MICRO_WITH_REGISTERS, 3, 14)])
+def test_queries_plus_keys_of_the_last_block(name, prefix, patch):
+    """Those that the whole network passes on the way to its features, without what comes after them."""
+    torch.manual_seed(0)
+    tower, pixels, seen = load_features(name, None), windows(3 * patch + 5, 6 * patch), []
+    last = tower.network.blocks[-1]
+    handles = [last.attn.qkv.register_forward_hook(lambda *given: seen.append(given[2]))]
+    tower.features(pixels)
+    handles.append(last.mlp.register_forward_hook(lambda *_: pytest.fail("computed for nothing")))
+    found = tower.query_key_sums(pixels)
+    for handle in handles:
+        handle.remove()
+    q, k, _ = seen[0][:, prefix:].unflatten(1, (3, 6)).chunk(3, dim=-1)
+    torch.testing.assert_close(found, q + k, atol=1e-5, rtol=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert tower.query_key_sums(pixels).dtype == torch.float32
+
+
+def test_which_networks_compare_queries_and_keys_as_they_are(tower):
+    assert tower.compares_as_they_are
+    assert load_features(MICRO_WITH_REGISTERS, None).compares_as_they_are
+    assert not load_features("vit_tiny_patch16_dinov3_qkvb", None).compares_as_they_are
+    normed = vit_micro_patch8_64_dino(num_classes=0, qk_norm=True)
+    assert not FeatureTower(normed, "normed", "none").compares_as_they_are
 
 
 @torch.no_grad()

@@ -1,1 +1,1 @@
-"""What decoders are made of besides attention: ties between patches, outliers, and a second network's grid."""
+"""What decoders are made of besides attention: ties between patches, outliers, segments, a second network's grid."""

@@ -1,26 +1,53 @@
 """CLIP's values on the patches of a second network, and from there to the texts: what its decoders have in common."""
 
+from collections.abc import Iterator
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sclip_lightning.towers import ClipTower
+from sclip_lightning.errors import ConfigError
+from sclip_lightning.towers import ClipTower, FeatureTower, Trunk, load_features
 from sclip_lightning.windows import Scene, WindowGrid
+from sclip_lightning.windows.merge import ACCELERATOR_BLOCK, CPU_BLOCK
 
-__all__ = ["merged_at", "to_text_space", "values_on"]
+__all__ = ["load_comparable", "mean_cosine", "merged_at", "square_blocks", "to_text_space", "values_on"]
 
 
-def values_on(grid: tuple[int, int], tower: ClipTower, pixels: Tensor) -> Tensor:
+def load_comparable(part: str, network: str, weights: str | None) -> FeatureTower:
+    """Load a network whose last block compares queries and keys as its projection gives them.
+
+    Args:
+        part: Who asks, for the message.
+        network: timm's name.
+        weights: As for :func:`load_features <sclip_lightning.towers.load_features>`.
+
+    Raises:
+        ConfigError: The network does something to them first.
+        CheckpointError: As for ``load_features``.
+    """
+    loaded = load_features(network, weights)
+    if not loaded.compares_as_they_are:
+        msg = (
+            f"{part} reads queries and keys of the second network, and {network} turns or normalises these, as DINOv3 "
+            "does, for which nobody published a form. Set --model.decoder.network to a DINO or DINOv2, such as "
+            "vit_base_patch8_224.dino."
+        )
+        raise ConfigError(msg)
+    return loaded
+
+
+def values_on(grid: tuple[int, int], tower: ClipTower, trunk: Trunk) -> Tensor:
     """The values of CLIP's last block, patches alone, resized bilinearly to another grid window by window.
 
     Args:
         grid: Rows and columns wanted, n their product.
         tower: CLIP's; it may run under autocast.
-        pixels: [B, 3, a, b] float32, windows in CLIP's normalisation.
+        trunk: What the block starts from.
 
     Returns:
         [B, n, D], the heads side by side; under autocast the dtype may be lower than float32.
     """
-    trunk = tower.trunk(pixels)
     _, _, v = tower.project(trunk.x, tower.depth)
     maps = v[:, :, trunk.prefix :].transpose(2, 3).flatten(1, 2).unflatten(2, trunk.grid)
     return F.interpolate(maps, grid, mode="bilinear", align_corners=False).flatten(2).mT
@@ -38,3 +65,20 @@ def merged_at(scene: Scene) -> WindowGrid:
     """Where the windows lie; of an image taken whole, logits go from its cells to the output's size at once."""
     grid, size = scene.windows.grid, scene.output_size
     return WindowGrid(size, size, (0,), (0,), whole=True) if grid.whole else grid
+
+
+def mean_cosine(keys: Tensor) -> Tensor:
+    """The mean of all N x N cosines of keys [B, N, C] of length 1, without making them; [B] float32."""
+    return (keys.double().sum(dim=1).square().sum(dim=-1) / keys.shape[1] ** 2).float()
+
+
+def square_blocks(count: int, number: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
+    """Which of ``count`` windows, and which rows of their ``number`` x ``number`` maps, to make together.
+
+    Blocks follow each other and bound memory: some windows whole, or some rows of one.
+    """
+    budget = CPU_BLOCK if device.type == "cpu" else ACCELERATOR_BLOCK
+    together, rows = max(budget // number**2, 1), max(budget // number, 1)
+    for window in range(0, count, together):
+        for row in range(0, number, rows):
+            yield slice(window, window + together), slice(row, min(row + rows, number))
