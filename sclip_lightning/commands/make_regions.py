@@ -50,9 +50,11 @@ def run_make_regions(arguments: Sequence[str]) -> None:
     files = _find_files(options, chosen.get("data"))
     device = options.device if maker.on_device else "cpu"
     launch = launch_of(options.devices, options.num_nodes, device, find_device)
-    folder = open_folder(options.output_dir) if launch.is_first else Path(options.output_dir).expanduser().absolute()
+    folder = Path(options.output_dir).expanduser().absolute()
     turned = options.images is not None
     job = MapJob(files, to_rgb if turned else read_image, turned, folder, options.on_error)
+    if launch.is_first:
+        open_folder(folder)
     stop = StopRequest()
     session: MapSession | None = None
 

@@ -115,13 +115,12 @@ def made_with(maker: LoadedMaker, turned: bool) -> dict[str, Any]:
     }
 
 
-def open_folder(output_dir: str) -> Path:
-    """The folder of segment maps, made where there is none; nothing is deleted yet.
+def open_folder(folder: Path) -> None:
+    """Make the folder of segment maps where there is none; nothing is deleted yet.
 
     Raises:
         ConfigError: Nothing can be written there, or it holds maps, and nothing says that this command made them.
     """
-    folder = Path(output_dir).expanduser().absolute()
     if not (folder / MASKS).is_file() and (found := sorted(folder.glob("*.npz"))):
         msg = (
             f"{folder} holds {found[0].name}{f' and {len(found) - 1} more such files' if found[1:] else ''}, but no "
@@ -130,7 +129,6 @@ def open_folder(output_dir: str) -> Path:
         )
         raise ConfigError(msg)
     check_writable(folder)
-    return folder
 
 
 def write_map(path: Path, segments: npt.NDArray[np.int32]) -> None:

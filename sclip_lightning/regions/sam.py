@@ -22,7 +22,7 @@ from torch import Tensor
 from torchvision.ops import masks_to_boxes, nms
 
 from sclip_lightning.errors import CheckpointError
-from sclip_lightning.ranges import above, at_least, between
+from sclip_lightning.ranges import Range, above, at_least, between
 from sclip_lightning.regions.maker import LoadedMaker, RegionMaker, imported
 from sclip_lightning.regions.overlapping import PaintOrder, painted
 
@@ -65,7 +65,7 @@ class SAM(RegionMaker):
     iou_threshold: Annotated[float, between(0, 1)] = 0.88
     stability_threshold: Annotated[float, between(0, 1)] = 0.95
     stability_offset: Annotated[float, above(0)] = 1.0
-    mask_threshold: float = 0.0
+    mask_threshold: Annotated[float, Range()] = 0.0
     nms_threshold: Annotated[float, between(0, 1)] = 0.7
     order: PaintOrder = "large_on_top"
 

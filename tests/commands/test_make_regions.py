@@ -142,7 +142,7 @@ def test_images_of_one_stem_are_refused_with_both_names(fails, photos):
     write_image(photos / "more/ONE.png", draw_labels((48, 64), 21, seed=5))
     error = fails("--images=photos", "--recursive")
     assert error.startswith(f"error: {photos / 'one.jpg'} and {photos / 'more/ONE.png'} have one stem")
-    assert not FOLDER.exists() or maps() == {}
+    assert not FOLDER.exists()
     main(["make-regions", "--images", "photos"])
     error = fails("--images=photos/more")
     assert f"{photos / 'one.jpg'} and {photos / 'more/ONE.png'} have one stem" in error
