@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from sclip_lightning.decoding import (
+    GLACLIP,
     SCCLIP,
     ClassTokenShare,
     LastBlock,
@@ -26,7 +27,7 @@ from sclip_lightning.demo.benchmark import Demo, write_scenes
 from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
-from sclip_lightning.refine import TLP
+from sclip_lightning.refine import LPOSS, TLP, LPOSSPlus
 from sclip_lightning.towers import build_text_bank, load_clip
 from sclip_lightning.vocabulary import Vocabulary
 
@@ -63,6 +64,41 @@ CANDIDATES = {
             **{f"beta {b}, gamma {g}": {"beta": b, "gamma": g} for b in (0.8, 1.5) for g in (3.0, 10.0, 20.0)},
         },
         lambda changes: {"decoder": ProxyCLIP("demo", "demo", **changes)},
+    ),
+    "GLA-CLIP": (
+        {
+            "as published": {},
+            **{f"rho {x}": {"rho": x} for x in (0.7, 0.85, 0.95)},
+            **{f"rho {r}, gamma {g}": {"rho": r, "gamma": g} for r in (0.7, 0.85, 0.95) for g in (10.0, 20.0)},
+            "rho 0.95, gamma 40.0": {"rho": 0.95, "gamma": 40.0},
+            **{
+                f"rho {r}, gamma {g}, beta_by_windows 0": {"rho": r, "gamma": g, "beta": 1.2, "beta_by_windows": 0.0}
+                for r in (0.7, 0.85) for g in (10.0, 20.0)
+            },
+            "no proxy, gamma 20": {"proxy": False, "gamma": 20.0, "gamma_by_matches": 0.0},
+        },
+        lambda changes: {"decoder": GLACLIP("demo", "demo", **changes)},
+    ),
+    "LPOSS": (
+        {
+            "as published": {},
+            **{f"k {k}": {"k": k} for k in (50, 100, 200)},
+            **{f"k {k}, sigma {x}": {"k": k, "sigma": x} for k in (50, 100, 200) for x in (0.03, 0.1)},
+            **{f"k 100, sigma 0.03, alpha {a}": {"k": 100, "sigma": 0.03, "alpha": a} for a in (0.7, 0.85)},
+            **{f"k 100, sigma 0.03, gamma {g}": {"k": 100, "sigma": 0.03, "gamma": g} for g in (6.0, 12.0)},
+            **{f"k 50, sigma 0.03, gamma {g}": {"k": 50, "sigma": 0.03, "gamma": g} for g in (6.0, 12.0)},
+            "k 25, sigma 0.03": {"k": 25, "sigma": 0.03},
+        },
+        lambda changes: {"refiners": [LPOSS("demo", "demo", **changes)]},
+    ),
+    "LPOSS+ alone": (
+        {
+            "as published": {},
+            **{f"tau {t}": {"tau": t} for t in (0.02, 0.05, 0.1)},
+            **{f"tau {t}, neighbours 7": {"tau": t, "neighbours": 7} for t in (0.02, 0.05)},
+            **{f"tau {t}, alpha 0.85": {"tau": t, "alpha": 0.85} for t in (0.02, 0.05)},
+        },
+        lambda changes: {"refiners": [LPOSSPlus(**changes)]},
     ),
     "PEARL's attention": (
         {f"alpha {x}": x for x in (0.0, 0.08, 0.3, 1.0, 2.0, 4.0)},

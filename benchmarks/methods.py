@@ -2,10 +2,11 @@
 
 One 480 x 640 image at short side 448 (15 windows of 224 at stride 112), 171 classes, ViT-B/16 with random weights,
 float32; COCO-Stuff's published numbers. TLP, prior and ResizedFeatures stand on SCLIP, and ratios are to it. LPOSS runs
-DINO ViT-B/16 on the same windows, which is most of what it adds. The image is noise: what a graph of pixels costs does
-not depend on what it shows.
+DINO ViT-B/16 on the same windows, which is most of what it adds, and ProxyCLIP and its kin DINO ViT-B/8. The image is
+noise: what a graph of pixels costs does not depend on what it shows. The segment map has 300 squares, which random
+networks join to few segments.
 
-    python benchmarks/methods.py [--device cuda] [--repeats 5] [--size 448 597]
+    python benchmarks/methods.py [--device cuda] [--repeats 5] [--size 448 597] [--methods SCLIP ProxyCLIP ...]
 """
 
 import torch
@@ -13,7 +14,17 @@ import torch.nn.functional as F
 from measuring import ORIGINAL, RESIZED, compare, parser
 
 from sclip_lightning.data import COCOStuff
-from sclip_lightning.decoding import SCCLIP, ClassTokenShare, LastBlock, PresencePrior, ProcrustesAttention
+from sclip_lightning.decoding import (
+    GLACLIP,
+    SCCLIP,
+    ClassTokenShare,
+    CorrCLIP,
+    LastBlock,
+    OVStitcher,
+    PresencePrior,
+    ProcrustesAttention,
+    ProxyCLIP,
+)
 from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
@@ -43,6 +54,19 @@ METHODS = {
         "refiners": [LPOSS(weights=None), LPOSSPlus()],
     },
     "ResizedFeatures, scale 4": {"upsampler": ResizedFeatures(4)},
+    "ProxyCLIP": {"decoder": ProxyCLIP(weights=None)},
+    "GLA-CLIP": {"decoder": GLACLIP(weights=None)},
+    "CorrCLIP": {"decoder": CorrCLIP(weights=None)},
+    "OV-Stitcher": {"decoder": OVStitcher(weights=None)},
+}
+#: What else is timed, beside the methods that need it.
+ALONE = {
+    "tower alone": "SCLIP",
+    "TLP alone": "TLP",
+    "LPOSS alone, DINO included": "LPOSS+",
+    "DINO B/16 alone": "LPOSS+",
+    "LPOSS+ alone": "LPOSS+",
+    "DINO B/8 alone": "ProxyCLIP",
 }
 
 
@@ -51,6 +75,7 @@ def main() -> None:
     options.add_argument(
         "--size", type=int, nargs=2, default=RESIZED, metavar=("H", "W"), help="of the network's input"
     )
+    options.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD")
     options = options.parse_args()
     torch.manual_seed(0)
     device = torch.device(options.device)
@@ -59,31 +84,36 @@ def main() -> None:
     texts = Texts(F.normalize(torch.randn(queries, 512), dim=-1), torch.arange(queries))
     image, size = torch.randn(3, *options.size, device=device), tuple(options.size)
     size = ORIGINAL if size == RESIZED else size
+    rows, columns = (torch.arange(side, device=device) for side in size)
+    regions = 1 + rows[:, None] * 15 // size[0] * 20 + columns * 20 // size[1]
+    loaded = {}
 
     def segmentor(parts):
         settings = resolve(SegmentorOptions(weights=None, **parts), vocabulary)
-        return build_segmentor(load_networks(clip, settings.parts), texts, settings).to(device)
+        networks = load_networks(clip, settings.parts, loaded)
+        loaded.update({part.source(name): networks[name] for part in settings.parts for name in part.networks})
+        return build_segmentor(networks, texts, settings).to(device)
 
-    segmentors = {name: segmentor(parts) for name, parts in METHODS.items()}
-    baseline, (step,) = segmentors["SCLIP"], segmentors["TLP"].sheet_steps
-    scene = baseline.scene(image, size)
-    sheet = baseline.sheet(scene)
+    names = list(dict.fromkeys(["SCLIP", *options.methods]))
+    segmentors = {name: segmentor(METHODS[name]) for name in names}
+    scene = segmentors["SCLIP"].scene(image, size)
+    sheet = segmentors["SCLIP"].sheet(scene)
 
     @torch.no_grad()
-    def tower_alone() -> None:
-        baseline.tower.visual(scene.windows.pixels)
+    def alone(what: str) -> object:
+        model = segmentors[ALONE[what]]
+        own = model.scene(image, size)
+        if what == "tower alone":
+            return model.tower.visual(own.windows.pixels)
+        if what == "DINO B/16 alone":
+            return own.networks[LPOSS.dino].values(own.windows.pixels)
+        if what == "DINO B/8 alone":
+            return own.networks[ProxyCLIP.dino].features(own.windows.pixels)
+        return model.sheet_steps[what.startswith("LPOSS+")](sheet, own)
 
-    calls = {name: lambda model=model: model.predict(image, size) for name, model in segmentors.items()}
-    spread, plus = segmentors["LPOSS+"].sheet_steps
-    after = segmentors["LPOSS+"].scene(image, size)
-    alone = {
-        "tower alone": tower_alone,
-        "TLP alone": lambda: step(sheet, scene),
-        "LPOSS alone, DINO included": lambda: spread(sheet, after),
-        "DINO alone": lambda: after.networks[LPOSS.dino].values(after.windows.pixels),
-        "LPOSS+ alone": lambda: plus(sheet, after),
-    }
-    compare({**calls, **alone}, device, options.repeats)
+    calls = {name: lambda model=model: model.predict(image, size, None, regions) for name, model in segmentors.items()}
+    calls |= {what: lambda what=what: alone(what) for what, method in ALONE.items() if method in segmentors}
+    compare(calls, device, options.repeats)
 
 
 if __name__ == "__main__":
