@@ -8,25 +8,30 @@ vote at its end is a part of its own, :class:`RegionVote <sclip_lightning.refine
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.decoding.affinity.middle_blocks import middle_blocks
-from sclip_lightning.decoding.affinity.second_network import load_comparable, to_text_space, values_on
+from sclip_lightning.decoding.affinity.second_network import (
+    SecondNetworkDecoder,
+    load_comparable,
+    to_text_space,
+    values_on,
+)
 from sclip_lightning.decoding.affinity.segment_tokens import segment_tokens
 from sclip_lightning.decoding.affinity.segments import mixed_in_segments, numbered, region_map, segments_joined
 from sclip_lightning.ranges import above, at_least, between
 from sclip_lightning.towers import ClipTower, FeatureTower, Trunk
-from sclip_lightning.windows import Decoder, Scene, Tokens, nearest
+from sclip_lightning.windows import Scene, Tokens, nearest
 
 __all__ = ["CorrCLIP"]
 
 
 @dataclass(frozen=True)
-class CorrCLIP(Decoder):
+class CorrCLIP(SecondNetworkDecoder):
     """CLIP's values under a second network's attention, inside segments (Zhang et al., ICCV 2025, arXiv 2411.10086).
 
     Per window. Of the scene's segments those join that the second network finds alike. A patch's feature is the mix of
@@ -48,39 +53,18 @@ class CorrCLIP(Decoder):
         ConfigError: The tower has too few blocks, or the second network is one like DINOv3.
     """
 
-    gives = ()
     reads_regions = True
 
-    #: The second network's name among the scene's.
-    dino: ClassVar[str] = "dino"
-
-    network: str = "vit_base_patch8_224.dino"
-    weights: str | None = "published"
     tau: Annotated[float, above(0)] = 4.0
     eps: Annotated[float, between(0, 2)] = 0.2
     alpha: Annotated[float, at_least(0)] = 1.0
     beta: Annotated[float, at_least(0)] = 0.5
     middle_blocks: Annotated[int, at_least(1, whole=True)] | None = None
 
-    @property
-    def networks(self) -> tuple[str, ...]:
-        """The second one."""
-        return (self.dino,)
-
     def load_network(self, name: str, width: int) -> FeatureTower:
         """Load it; its features have a width of their own."""
         del name, width
         return load_comparable("CorrCLIP", self.network, self.weights)
-
-    @property
-    def reads_texts(self) -> bool:
-        """It does not."""
-        return False
-
-    def cell_size(self, networks: Mapping[str, Any]) -> tuple[int, int]:
-        """Patches of the second network."""
-        second: FeatureTower = networks[self.dino]
-        return second.patch_size
 
     def fitted(self, depth: int, patch_size: tuple[int, int]) -> "CorrCLIP":
         """The same with the number of middle blocks of a tower of ``depth``; raises ConfigError where it has fewer."""

@@ -9,19 +9,19 @@ are not here.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sclip_lightning.decoding.affinity.second_network import merged_at, to_text_space, values_on
+from sclip_lightning.decoding.affinity.second_network import SecondNetworkDecoder, merged_at, to_text_space, values_on
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.ranges import above, at_least, between
-from sclip_lightning.towers import ClipTower, FeatureTower, load_features
-from sclip_lightning.windows import Decoder, Scene, Tokens
+from sclip_lightning.towers import ClipTower
+from sclip_lightning.windows import Scene, Tokens
 from sclip_lightning.windows.merge import ACCELERATOR_BLOCK, CPU_BLOCK
 
 __all__ = ["GLACLIP", "blocks", "proxies"]
@@ -31,7 +31,7 @@ FEWEST_ROWS = 128
 
 
 @dataclass(frozen=True)
-class GLACLIP(Decoder):
+class GLACLIP(SecondNetworkDecoder):
     """CLIP's values under a second network's attention over all windows (Lee et al., CVPR 2026, arXiv 2603.23030).
 
     A patch asks with its proxy, the mean of the patches that resemble it. Of the cosines between proxy and all
@@ -58,13 +58,6 @@ class GLACLIP(Decoder):
         ConfigError: The mean is that of all patches although there is a proxy.
     """
 
-    gives = ()
-
-    #: The second network's name among the scene's.
-    dino: ClassVar[str] = "dino"
-
-    network: str = "vit_base_patch8_224.dino"
-    weights: str | None = "published"
     rho: Annotated[float, between(-1, 1)] = 0.55
     rounds: Annotated[int, at_least(1, whole=True)] = 2
     proxy: bool = True
@@ -84,26 +77,6 @@ class GLACLIP(Decoder):
                 "--model.decoder.proxy to false, too, or leave --model.decoder.row_mean true."
             )
             raise ConfigError(msg)
-
-    @property
-    def networks(self) -> tuple[str, ...]:
-        """The second one."""
-        return (self.dino,)
-
-    def load_network(self, name: str, width: int) -> FeatureTower:
-        """Load it; its features have a width of their own."""
-        del name, width
-        return load_features(self.network, self.weights)
-
-    @property
-    def reads_texts(self) -> bool:
-        """It does not."""
-        return False
-
-    def cell_size(self, networks: Mapping[str, Any]) -> tuple[int, int]:
-        """Patches of the second network."""
-        second: FeatureTower = networks[self.dino]
-        return second.patch_size
 
     def decode(self, scene: Scene, keep_values: bool = False) -> Tokens:
         """Decode all windows of an image; see :meth:`Decoder.decode`.

@@ -5,15 +5,15 @@ what is computed follows the released code (mc-lan/ProxyCLIP at e7b767f). Other 
 and in a window without any contrast each patch keeps to itself, where that code gives NaN.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.decoding.affinity.second_network import (
+    SecondNetworkDecoder,
     mean_cosine,
     merged_at,
     square_blocks,
@@ -21,14 +21,14 @@ from sclip_lightning.decoding.affinity.second_network import (
     values_on,
 )
 from sclip_lightning.ranges import above, between
-from sclip_lightning.towers import ClipTower, FeatureTower, load_features
+from sclip_lightning.towers import ClipTower
 from sclip_lightning.windows import Scene, Tokens, WindowDecoder
 
 __all__ = ["ProxyCLIP", "proxy_mix"]
 
 
 @dataclass(frozen=True)
-class ProxyCLIP(WindowDecoder):
+class ProxyCLIP(SecondNetworkDecoder, WindowDecoder):
     """CLIP's values under the attention of a second network, on its grid (Lan et al., ECCV 2024, arXiv 2408.04883).
 
     Args:
@@ -40,35 +40,8 @@ class ProxyCLIP(WindowDecoder):
         gamma: Factor on the cosines in the attention.
     """
 
-    gives = ()
-
-    #: The second network's name among the scene's.
-    dino: ClassVar[str] = "dino"
-
-    network: str = "vit_base_patch8_224.dino"
-    weights: str | None = "published"
     beta: Annotated[float, between(-1e6, 1e6)] = 1.2
     gamma: Annotated[float, above(0)] = 3.0
-
-    @property
-    def networks(self) -> tuple[str, ...]:
-        """The second one."""
-        return (self.dino,)
-
-    def load_network(self, name: str, width: int) -> FeatureTower:
-        """Load it; its features have a width of their own."""
-        del name, width
-        return load_features(self.network, self.weights)
-
-    @property
-    def reads_texts(self) -> bool:
-        """It does not."""
-        return False
-
-    def cell_size(self, networks: Mapping[str, Any]) -> tuple[int, int]:
-        """Patches of the second network."""
-        second: FeatureTower = networks[self.dino]
-        return second.patch_size
 
     def decode_windows(self, pixels: Tensor, scene: Scene, keep_values: bool) -> Tokens:
         """Decode some windows; see :meth:`WindowDecoder.decode_windows`."""

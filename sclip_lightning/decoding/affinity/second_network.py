@@ -1,6 +1,8 @@
 """CLIP's values on the patches of a second network, and from there to the texts: what its decoders have in common."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -8,10 +10,58 @@ from torch import Tensor
 
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.towers import ClipTower, FeatureTower, Trunk, load_features
-from sclip_lightning.windows import Scene, WindowGrid
+from sclip_lightning.windows import Decoder, Scene, WindowGrid
 from sclip_lightning.windows.merge import ACCELERATOR_BLOCK, CPU_BLOCK
 
-__all__ = ["load_comparable", "mean_cosine", "merged_at", "square_blocks", "to_text_space", "values_on"]
+__all__ = [
+    "SecondNetworkDecoder",
+    "load_comparable",
+    "mean_cosine",
+    "merged_at",
+    "square_blocks",
+    "to_text_space",
+    "values_on",
+]
+
+
+@dataclass(frozen=True)
+class SecondNetworkDecoder(Decoder):
+    """A decoder whose tokens lie on the patches of a second network, and which does not look at the texts.
+
+    Args:
+        network: The second network: a DINO, DINOv2 or DINOv3 by timm's name, such as vit_small_patch16_224.dino;
+            local-dir:FOLDER with timm's config.json and model.safetensors; or demo.
+        weights: published (on the Hugging Face Hub, or in the network's folder), demo, or the path of a checkpoint.
+            Null, random weights, is accepted only together with random CLIP weights.
+    """
+
+    gives = ()
+
+    #: The second network's name among the scene's.
+    dino: ClassVar[str] = "dino"
+
+    network: str = "vit_base_patch8_224.dino"
+    weights: str | None = "published"
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The second one."""
+        return (self.dino,)
+
+    def load_network(self, name: str, width: int) -> FeatureTower:
+        """Load it; its features have a width of their own."""
+        del name, width
+        return load_features(self.network, self.weights)
+
+    @property
+    def reads_texts(self) -> bool:
+        """It does not."""
+        return False
+
+    def cell_size(self, networks: Mapping[str, Any]) -> tuple[int, int]:
+        """Patches of the second network."""
+        second: FeatureTower = networks[self.dino]
+        return second.patch_size
 
 
 def load_comparable(part: str, network: str, weights: str | None) -> FeatureTower:
