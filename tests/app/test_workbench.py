@@ -10,7 +10,8 @@ from sclip_lightning import Segmentor
 from sclip_lightning.app.choices import STARTED, Choices
 from sclip_lightning.app.viewer import SHOWN, heat_of, picture_of
 from sclip_lightning.app.workbench import Limits, Request, Workbench
-from sclip_lightning.decoding import SCCLIP, LastBlock, ProxyCLIP, ResidualAttention, SemanticFeedback, proxyclip
+from sclip_lightning.decoding import SCCLIP, LastBlock, ProxyCLIP, ResidualAttention, SemanticFeedback
+from sclip_lightning.decoding.affinity import second_network
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.refine import PAMR, TLP, DenseCRF, RegionVote
@@ -106,7 +107,7 @@ def test_only_what_runs_is_offered(bench):
 
 def test_a_method_with_a_network_of_its_own_is_offered_where_that_is_loaded(segmentor, methods, monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(proxyclip, "load_features", lambda *names: asked.append(names) or load_features(*names))
+    monkeypatch.setattr(second_network, "load_features", lambda *names: asked.append(names) or load_features(*names))
     proxy = ProxyCLIP(MICRO, write_micro(tmp_path / "micro.pth"))
     choices = Choices({**methods, "ProxyCLIP": replace(methods["plain"], decoder=proxy)})
     assert "ProxyCLIP" not in Workbench(segmentor, choices, Limits()).choices.methods
