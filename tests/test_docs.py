@@ -191,10 +191,10 @@ def test_links_lead_somewhere(page):
 def test_every_benchmark_has_a_row_per_method():
     text = (ROOT / "docs/reproducing.md").read_text()
     published = text.split("## Published figures")[1].split("## What else")[0]
-    tables = re.findall(r"<!-- published \w+ -->\n(.*?)<!-- end -->", published, re.DOTALL)
+    tables = dict(re.findall(r"<!-- published (\w+) -->\n(.*?)<!-- end -->", published, re.DOTALL))
     assert len(tables) == len([name for name in method_names() if f"<!-- published {name} -->" in published]) >= 7
-    for table in tables:
+    for method, table in tables.items():
         if table.strip() == "No figure for these parts was found.":
             continue
         rows = re.findall(r"^\| ([\w ]+) \|", table, re.MULTILINE)
-        assert rows[1:] in (BENCHMARKS.split(), ["mean of the eight"])
+        assert rows[1:] == (["mean of the eight"] if method == "lpossplus" else BENCHMARKS.split())

@@ -60,7 +60,7 @@ def test_the_source_distribution_has_tests_but_no_recordings(built):
     assert files_below("sclip_lightning") | files_below("configs") <= names
     assert {"tests/test_wheel.py", "tests/goldens/README.md", "docs/third_party.md", "LICENSE"} <= names
     assert [name for name in names if name.endswith(".npz")] == []
-    assert path.stat().st_size < 7_000_000
+    assert path.stat().st_size < 6_000_000
 
 
 def test_the_demo_runs_from_the_wheel(wheel, demo_scenes, tmp_path):

@@ -2,17 +2,20 @@
 
 import json
 import math
+from collections.abc import Callable
+from functools import cache
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
+from open_clip.model import CLIP
 from timm.models import register_model
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from sclip_lightning.towers import FeatureTower
-from tests.tiny_clip import layers
+from tests.tiny_clip import from_state, layers
 
 
 @register_model
@@ -65,3 +68,20 @@ def dino_from_state(state: dict[str, Tensor], heads: int) -> FeatureTower:
     )
     network.load_state_dict(state)
     return FeatureTower(network, "recorded", "recorded")
+
+
+def recorded_networks(
+    recording: Any, clip: str
+) -> tuple[Callable[[], Any], Callable[[], CLIP], Callable[[], FeatureTower]]:
+    """What a recording of a method with a second network says of itself, its CLIP and that network, each read once.
+
+    Args:
+        recording: A :class:`tests.golden.Recording`.
+        clip: What the names of CLIP's weights begin with; those of the second network begin with ``dino/``.
+    """
+    meta = cache(recording.json)
+    return (
+        meta,
+        cache(lambda: from_state(recording.state(clip), meta()["clip"]["heads"])),
+        cache(lambda: dino_from_state(recording.state("dino/"), meta()["dino"]["heads"])),
+    )

@@ -8,22 +8,19 @@ vote at its end is a part of its own, :class:`RegionVote <sclip_lightning.refine
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sclip_lightning.decoding.affinity.middle_blocks import middle_blocks
 from sclip_lightning.decoding.affinity.second_network import (
-    SecondNetworkDecoder,
-    load_comparable,
     to_text_space,
     values_on,
 )
+from sclip_lightning.decoding.affinity.segment_decoder import SegmentDecoder
 from sclip_lightning.decoding.affinity.segment_tokens import segment_tokens
 from sclip_lightning.decoding.affinity.segments import mixed_in_segments, numbered, region_map, segments_joined
-from sclip_lightning.ranges import above, at_least, between
 from sclip_lightning.towers import ClipTower, FeatureTower, Trunk
 from sclip_lightning.windows import Scene, Tokens, nearest
 
@@ -31,7 +28,7 @@ __all__ = ["CorrCLIP"]
 
 
 @dataclass(frozen=True)
-class CorrCLIP(SecondNetworkDecoder):
+class CorrCLIP(SegmentDecoder):
     """CLIP's values under a second network's attention, inside segments (Zhang et al., ICCV 2025, arXiv 2411.10086).
 
     Per window. Of the scene's segments those join that the second network finds alike. A patch's feature is the mix of
@@ -52,24 +49,6 @@ class CorrCLIP(SecondNetworkDecoder):
     Raises:
         ConfigError: The tower has too few blocks, or the second network is one like DINOv3.
     """
-
-    reads_regions = True
-
-    tau: Annotated[float, above(0)] = 4.0
-    eps: Annotated[float, between(0, 2)] = 0.2
-    alpha: Annotated[float, at_least(0)] = 1.0
-    beta: Annotated[float, at_least(0)] = 0.5
-    middle_blocks: Annotated[int, at_least(1, whole=True)] | None = None
-
-    def load_network(self, name: str, width: int) -> FeatureTower:
-        """Load it; its features have a width of their own."""
-        del name, width
-        return load_comparable("CorrCLIP", self.network, self.weights)
-
-    def fitted(self, depth: int, patch_size: tuple[int, int]) -> "CorrCLIP":
-        """The same with the number of middle blocks of a tower of ``depth``; raises ConfigError where it has fewer."""
-        del patch_size
-        return replace(self, middle_blocks=len(middle_blocks("CorrCLIP", depth, self.middle_blocks)))
 
     def decode(self, scene: Scene, keep_values: bool = False) -> Tokens:
         """Decode all windows of an image, chunk by chunk; see :meth:`Decoder.decode`.
@@ -133,7 +112,7 @@ class CorrCLIP(SecondNetworkDecoder):
 
     def middle(self, tower: ClipTower, trunk: Trunk) -> Trunk:
         """The trunk with the mean of the middle blocks in the place of its last tokens."""
-        blocks = middle_blocks("CorrCLIP", tower.depth, self.middle_blocks)
+        blocks = self.blocks(tower.depth)
         return replace(trunk, x=torch.stack([trunk.blocks[block] for block in blocks]).mean(dim=0))
 
 

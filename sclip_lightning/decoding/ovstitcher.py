@@ -7,19 +7,17 @@ rule on both grids, where that code stops unless padding is whole patches. The v
 :class:`RegionVote <sclip_lightning.refine.RegionVote>`; its written descriptions of the classes are not here.
 """
 
-from dataclasses import dataclass, replace
-from typing import Annotated
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sclip_lightning.decoding.affinity.middle_blocks import middle_blocks
-from sclip_lightning.decoding.affinity.second_network import SecondNetworkDecoder, load_comparable, to_text_space
+from sclip_lightning.decoding.affinity.second_network import to_text_space
+from sclip_lightning.decoding.affinity.segment_decoder import SegmentDecoder
 from sclip_lightning.decoding.affinity.segment_tokens import segment_tokens
 from sclip_lightning.decoding.affinity.segments import mixed_in_segments, numbered, region_map, segments_joined
 from sclip_lightning.decoding.affinity.stitching import Canvas
-from sclip_lightning.ranges import above, at_least, between
 from sclip_lightning.towers import ClipTower, FeatureTower, Trunk
 from sclip_lightning.windows import Scene, Tokens, WindowGrid, nearest
 
@@ -27,7 +25,7 @@ __all__ = ["OVStitcher", "across_image"]
 
 
 @dataclass(frozen=True)
-class OVStitcher(SecondNetworkDecoder):
+class OVStitcher(SegmentDecoder):
     """CLIP's values under attention inside an image's segments (Moon et al., CVPR 2026 Findings, arXiv 2604.08110).
 
     The windows pass through both networks by themselves; queries, keys and values are put together, and the last
@@ -47,28 +45,6 @@ class OVStitcher(SecondNetworkDecoder):
     Raises:
         ConfigError: The tower has too few blocks, or the second network is a DINOv3.
     """
-
-    reads_regions = True
-
-    tau: Annotated[float, above(0)] = 4.0
-    eps: Annotated[float, between(0, 2)] = 0.2
-    alpha: Annotated[float, at_least(0)] = 1.0
-    beta: Annotated[float, at_least(0)] = 0.5
-    middle_blocks: Annotated[int, at_least(1, whole=True)] | None = None
-
-    def load_network(self, name: str, width: int) -> FeatureTower:
-        """Load it; its features have a width of their own."""
-        del name, width
-        return load_comparable("OVStitcher", self.network, self.weights)
-
-    def fitted(self, depth: int, patch_size: tuple[int, int]) -> "OVStitcher":
-        """The same with the number of middle blocks of a tower of ``depth``; raises ConfigError where it has fewer."""
-        del patch_size
-        return replace(self, middle_blocks=len(self.blocks(depth)))
-
-    def blocks(self, depth: int) -> range:
-        """Numbers of the middle blocks of a tower of ``depth``."""
-        return middle_blocks("OVStitcher", depth, self.middle_blocks)
 
     def decode(self, scene: Scene, keep_values: bool = False) -> Tokens:
         """Decode all windows of an image; see :meth:`Decoder.decode`."""

@@ -26,27 +26,12 @@ from sclip_lightning.towers import load_features
 from sclip_lightning.windows import nearest
 from tests.builders import build_head, build_segmentor
 from tests.golden import Recording
-from tests.tiny_clip import from_state
-from tests.tiny_dino import MICRO, MICRO_WITH_REGISTERS, dino_from_state
+from tests.tiny_dino import MICRO, MICRO_WITH_REGISTERS, recorded_networks
 
 GOLDEN = Recording("corrclip")
+meta, clip, dino = recorded_networks(GOLDEN, "sd/")
 #: As the recording's README has it.
 LOGITS, PROBABILITIES, FEATURES, WEIGHTS, KEYS, DISTANCES, MEAN = 5e-6, 5e-5, 5e-5, 1e-6, 1e-6, 5e-6, 1e-6
-
-
-@cache
-def meta():
-    return GOLDEN.json()
-
-
-@cache
-def clip():
-    return from_state(GOLDEN.state("sd/"), meta()["clip"]["heads"])
-
-
-@cache
-def dino():
-    return dino_from_state(GOLDEN.state("dino/"), meta()["dino"]["heads"])
 
 
 def part_of(maps, box):

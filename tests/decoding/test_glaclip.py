@@ -18,10 +18,10 @@ from sclip_lightning.windows import MergedLogits
 from sclip_lightning.windows.grid import cut_windows
 from tests.builders import build_head, build_segmentor, patch_maps
 from tests.golden import Recording
-from tests.tiny_clip import from_state
-from tests.tiny_dino import MICRO, MICRO_WITH_REGISTERS, dino_from_state
+from tests.tiny_dino import MICRO, MICRO_WITH_REGISTERS, recorded_networks
 
 GOLDEN = Recording("glaclip")
+meta, clip, dino = recorded_networks(GOLDEN, "clip/")
 #: As the recording's README has it. Where there are millions of pairs, some lie at a step, and one that flips moves one
 #: token by up to FLIPPED; so may be as many as SOME.
 INNER, VALUES, ATTENTION, LOGITS, PROBABILITIES = 2e-6, 2e-5, 1e-6, 5e-6, 5e-5
@@ -39,21 +39,6 @@ VARIANTS = {
     "dynamic_beta": lambda on: {} if on else {"beta": 1.2, "beta_by_windows": 0},
     "dynamic_gamma": lambda on: {} if on else {"gamma": 3.0, "gamma_by_matches": 0},
 }
-
-
-@cache
-def meta():
-    return GOLDEN.json()
-
-
-@cache
-def clip():
-    return from_state(GOLDEN.state("clip/"), meta()["clip"]["heads"])
-
-
-@cache
-def dino():
-    return dino_from_state(GOLDEN.state("dino/"), meta()["dino"]["heads"])
 
 
 def image(key="image_u8"):

@@ -25,26 +25,12 @@ from sclip_lightning.windows import Texts, window_grid
 from sclip_lightning.windows.grid import cut_windows
 from tests.builders import build_head, build_segmentor, patch_maps, scene_of
 from tests.golden import Recording
-from tests.tiny_clip import from_state
-from tests.tiny_dino import MICRO, dino_from_state
+from tests.tiny_dino import MICRO, recorded_networks
 
 GOLDEN = Recording("proxyclip")
+meta, clip, dino = recorded_networks(GOLDEN, "clip/")
 #: As the recording's README has it. An entry flipped at the mask's step moves one token by up to FLIPPED.
 INPUT, INNER, ATTENTION, LOGITS, FLIPPED, PROBABILITIES = 2e-6, 2e-5, 1e-6, 5e-6, 1e-3, 5e-5
-
-
-def meta():
-    return GOLDEN.json()
-
-
-@cache
-def clip():
-    return from_state(GOLDEN.state("clip/"), meta()["clip"]["heads"])
-
-
-@cache
-def dino():
-    return dino_from_state(GOLDEN.state("dino/"), meta()["dino"]["heads"])
 
 
 def image():

@@ -8,14 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sclip_lightning.errors import ConfigError
 from sclip_lightning.towers import ClipTower, FeatureTower, Trunk, load_features
 from sclip_lightning.windows import Decoder, Scene, WindowGrid
 from sclip_lightning.windows.merge import ACCELERATOR_BLOCK, CPU_BLOCK
 
 __all__ = [
     "SecondNetworkDecoder",
-    "load_comparable",
     "mean_cosine",
     "merged_at",
     "square_blocks",
@@ -62,29 +60,6 @@ class SecondNetworkDecoder(Decoder):
         """Patches of the second network."""
         second: FeatureTower = networks[self.dino]
         return second.patch_size
-
-
-def load_comparable(part: str, network: str, weights: str | None) -> FeatureTower:
-    """Load a network whose last block compares queries and keys as its projection gives them.
-
-    Args:
-        part: Who asks, for the message.
-        network: timm's name.
-        weights: As for :func:`load_features <sclip_lightning.towers.load_features>`.
-
-    Raises:
-        ConfigError: The network does something to them first.
-        CheckpointError: As for ``load_features``.
-    """
-    loaded = load_features(network, weights)
-    if not loaded.compares_as_they_are:
-        msg = (
-            f"{part} reads queries and keys of the second network, and {network} turns or normalises these, as DINOv3 "
-            "does, for which nobody published a form. Set --model.decoder.network to a DINO or DINOv2, such as "
-            "vit_base_patch8_224.dino."
-        )
-        raise ConfigError(msg)
-    return loaded
 
 
 def values_on(grid: tuple[int, int], tower: ClipTower, trunk: Trunk) -> Tensor:
