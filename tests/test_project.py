@@ -85,10 +85,10 @@ def test_pre_commit_takes_the_ruff_of_ci():
     assert [hook["id"] for hook in repository["hooks"]] == ["ruff-check", "ruff-format"]
 
 
-def test_packages_have_the_notice_and_no_recordings(project):
+def test_packages_have_the_notice_and_neither_recordings_nor_pictures(project):
     assert project["project"]["license-files"] == ["LICENSE", "docs/third_party.md"]
     source = project["tool"]["hatch"]["build"]["targets"]["sdist"]
-    assert source["exclude"] == ["/tests/goldens/*.npz"]
+    assert source["exclude"] == ["/tests/goldens/*.npz", "/docs/images"]
     for path in source["include"]:
         assert (ROOT / path.lstrip("/")).exists(), path
     assert list((ROOT / "tests/goldens").glob("*.npz")) == list((ROOT / "tests/goldens").rglob("*.npz"))
