@@ -17,6 +17,7 @@ _COMMANDS = {
     "app": "the same in the browser: type classes and look",
     "test": "segment a benchmark and score the result",
     "ablate": "test a configuration part by part",
+    "vocabularies": "test a method under several class files",
     "report": "print the scores of runs, finished or not",
     "compare": "compare two runs image by image",
     "score": "score label maps that any method wrote",

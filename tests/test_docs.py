@@ -86,7 +86,7 @@ def test_command_on_the_demo(command, demo_runs, demo_scenes, tmp_path, monkeypa
     _, name, *arguments = shlex.split(command, comments=True)
     if command == "sclip ablate --config demo.yaml":  # was run to its end for the fixture, and reports
         arguments += [f"--data.root={demo_scenes}", *QUIET]
-    elif name in ("test", "ablate"):
+    elif name in ("test", "ablate", "vocabularies"):
         arguments += [*on_demo(demo_scenes), "--output_dir=others"]
     elif name == "make-regions":
         arguments += [f"--data.root={demo_scenes}", "--data.num_samples=1"]
@@ -106,15 +106,17 @@ def test_command_on_the_demo(command, demo_runs, demo_scenes, tmp_path, monkeypa
 def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     _, name, *arguments = shlex.split(command, comments=True)
+    small = [
+        "--data.short_side=32",
+        f"--model.architecture={tiny_clip}",
+        "--model.templates=none",
+        "--model.crop=32",
+        "--model.stride=16",
+        *QUIET,
+    ]
     added = {
-        "test": [
-            "--data.short_side=32",
-            f"--model.architecture={tiny_clip}",
-            "--model.templates=none",
-            "--model.crop=32",
-            "--model.stride=16",
-            *QUIET,
-        ],
+        "test": small,
+        "vocabularies": small,
         "score": [],
         "check-data": ["--subset", "--data.num_workers=0"],
         "make-regions": [],

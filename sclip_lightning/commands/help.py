@@ -71,6 +71,26 @@ rows
 
 {_MORE}
 """,
+    "vocabularies": f"""\
+usage: sclip vocabularies --config FILE [options]
+
+Test a method under several class files: what names alone do to its scores, with intervals, and to which classes. The
+images' features are computed once for all. One run for each file, which sclip report and sclip compare read.
+  sclip vocabularies --config demo.yaml                        needs nothing
+
+class files
+  --class_files FILE ...       published, plain (the data set's own names), distractors (these with 64 words for scenes
+                               in the background, where there is one), files of yours, shipped ones by name; the first
+                               is what the others are compared with
+
+{_DATA}
+
+{_PARTS}
+
+{_RUN}
+
+{_MORE}
+""",
     "predict": f"""\
 usage: sclip predict --images FILE|FOLDER ... --classes NAMES [options]
 
