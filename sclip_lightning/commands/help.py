@@ -103,6 +103,8 @@ images and classes
   --classes NAMES              split by commas, synonyms by = and |; a class file; or a benchmark (VOC21)
   --background                 a class 0 for whatever is none of the classes: without it every pixel goes to the best
                                of them, however badly that fits
+  --background auto            the same, of words for scenes that are not near any of the classes;  FILE: of words of
+                               yours, one a line
   --short_side N               resize images so that their short side has N pixels; 336 by default
   --on_error skip              pass over images that cannot be read or segmented
 
@@ -128,6 +130,7 @@ page
   --host ADDRESS               127.0.0.1 by default, which no other machine can reach;  --port N: 7860 or the next free
   --open_browser               open it in the browser of this machine
   --classes NAMES              what stands in the box at the start
+  --background auto            what a background is made of once it is asked for: as for predict
   --max_megapixels N           of an image, 16 by default;  --max_megabytes N: of an uploaded file, 32 by default
   --memory GIB                 of features that are kept while you change words and numbers; 2 by default
   --short_side N               resize images so that their short side has N pixels; 336 by default

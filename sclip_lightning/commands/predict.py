@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from sclip_lightning.data.reading.images import ImageFile, check_images, find_im
 from sclip_lightning.data.reading.layout import expand
 from sclip_lightning.data.reading.pixels import MOST_PIXELS, allow_pixels
 from sclip_lightning.data.reading.regions import SegmentMaps, unread_maps, without_maps
+from sclip_lightning.data.reading.words import read_words
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.engine.orderly_end import orderly_end
 from sclip_lightning.errors import DataError
@@ -27,6 +29,7 @@ from sclip_lightning.exports import TOLERANCE
 from sclip_lightning.files import DEMO
 from sclip_lightning.model.devices import Precision, autocast_type, find_device
 from sclip_lightning.model.likeness import warning_of
+from sclip_lightning.model.negatives import passed_over
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import check_options, resolve
 from sclip_lightning.predicting.job import Export, OnError, PredictionJob
@@ -34,7 +37,7 @@ from sclip_lightning.predicting.processes import Alone, launch_of
 from sclip_lightning.predicting.session import PredictionSession, nothing_done
 from sclip_lightning.predicting.settings import open_folder
 from sclip_lightning.ranges import at_least, check_number
-from sclip_lightning.records.artefacts import PREDICTIONS, SETTINGS
+from sclip_lightning.records.artefacts import BACKGROUND, PREDICTIONS, SETTINGS
 from sclip_lightning.records.run_folder import clear_run, locked, remove_leftovers
 from sclip_lightning.reports.shares import ShareTable
 from sclip_lightning.segmentor import Segmentor
@@ -65,7 +68,7 @@ def run_predict(arguments: Sequence[str]) -> None:
     check_number(options.tolerance, at_least(0), "--tolerance")
     allow_pixels(options.max_pixels)
     files = find_images(options.images, options.recursive)
-    vocabulary = find_vocabulary(options.classes, options.background)
+    vocabulary = find_vocabulary(options.classes, _background_of(options.background))
     check_options(chosen, vocabulary)
     resolve(chosen, vocabulary, options.short_side)
     maps = _find_maps(options, chosen.region_readers, files)
@@ -98,6 +101,12 @@ def run_predict(arguments: Sequence[str]) -> None:
         segmentor = Segmentor(
             chosen, short_side=options.short_side, device=team.device, precision=options.precision, embed=team.on_first
         )
+        if options.background == "auto":
+            words = segmentor.background_words(vocabulary)
+            vocabulary = find_vocabulary(options.classes, words)
+            job = replace(job, vocabulary=vocabulary, words=words)
+            if team.is_first:
+                _name_words(words, folder)
         segmentor.sliding_window(vocabulary)  # names are embedded now, which takes all processes
         if team.is_first:
             for warning in segmentor.settings(vocabulary).warnings:
@@ -108,6 +117,26 @@ def run_predict(arguments: Sequence[str]) -> None:
         outcome = session.run(segmentor)
     if outcome is not None:
         _report(job, chosen, *outcome)
+
+
+def _background_of(given: bool | str) -> bool | tuple[str, ...]:
+    """What ``--background`` means before there are weights, by which words may be chosen.
+
+    Raises:
+        DataError: A list of words that cannot be read.
+    """
+    return given == "auto" or (read_words(given) if isinstance(given, str) else given)
+
+
+def _name_words(words: Sequence[str], folder: Path) -> None:
+    """Say what background was chosen, and how to choose another."""
+    near = passed_over(words)
+    shown = ", ".join(near[:10]) + (f" and {len(near) - 10} more" if near[10:] else "")
+    beside = f" Near one of your classes, and left out: {shown}." if near else ""
+    sys.stderr.write(
+        f"Background: {', '.join(words)}.{beside} These {len(words)} words stand in {folder / BACKGROUND}; edited, "
+        "they are taken with --background FILE.\n"
+    )
 
 
 def _check_headers(job: PredictionJob) -> None:
@@ -171,13 +200,13 @@ def _report(job: PredictionJob, chosen: SegmentorOptions, table: ShareTable, ski
         raise DataError(msg)
 
 
-def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> Vocabulary:
+def find_vocabulary(classes: str | Sequence[str], background: bool | Sequence[str] = False) -> Vocabulary:
     """The classes that ``--classes`` means.
 
     Args:
         classes: Names in one text or a list, the path of a class file, or the name of a benchmark or of its shipped
             class file.
-        background: Add a background.
+        background: Add a background, or one of these words.
 
     Raises:
         DataError: No such class file.
@@ -191,7 +220,8 @@ def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> V
         for benchmark in published_benchmarks():
             if classes.casefold() in (benchmark.name.casefold(), benchmark.class_file.casefold()):
                 vocabulary = Vocabulary.of(benchmark)
-                return vocabulary.with_background() if background else vocabulary
+                words = None if background is True else background
+                return vocabulary if words is False else vocabulary.with_background(words)
         if not classes.endswith(".txt"):
             return Vocabulary.parse(classes, background)
         names = ", ".join(benchmark.name for benchmark in published_benchmarks())
@@ -225,9 +255,14 @@ def _build_parser() -> GuardedParser:
     )
     parser.add_argument(
         "--background",
-        action="store_true",
+        nargs="?",
+        const=True,
+        default=False,
+        type=bool | str,
+        metavar="auto|FILE",
         help="Add a class 0 for whatever is none of the classes: published words for stuff, less those that name a "
-        "class, and pixels less certain than --model.prob_threshold.",
+        "class, and pixels less certain than --model.prob_threshold. auto: up to 64 words for scenes that are not near "
+        "any of the classes; FILE: words of yours, one a line.",
     )
     parser.add_argument(
         "--regions",

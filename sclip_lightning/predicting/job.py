@@ -14,7 +14,7 @@ from sclip_lightning.exports import TOLERANCE, write_coco, write_polygons
 from sclip_lightning.exports.label_maps import exported
 from sclip_lightning.files import replacing, write_text
 from sclip_lightning.predicting.settings import COMPLETE, UNFINISHED, PredictionSettings
-from sclip_lightning.records.artefacts import CLASSES, CONFIG, LABELS, OVERLAYS, SHARES
+from sclip_lightning.records.artefacts import BACKGROUND, CLASSES, CONFIG, LABELS, OVERLAYS, SHARES
 from sclip_lightning.records.predicted import PredictedImage, PredictedImages
 from sclip_lightning.records.run import Session
 from sclip_lightning.records.whole import is_whole
@@ -41,6 +41,7 @@ class PredictionJob:
         exports: Formats to write in the end.
         tolerance: Of exported polygons, in pixels.
         maps: Segment maps that are read with the images; None where no part reads any.
+        words: Names of a background that was chosen for the classes, to be written down.
     """
 
     files: Sequence[ImageFile]
@@ -51,6 +52,7 @@ class PredictionJob:
     exports: Sequence[Export] = ()
     tolerance: float = TOLERANCE
     maps: SegmentMaps | None = None
+    words: Sequence[str] = ()
 
     def results_of(self, name: str) -> tuple[Path, Path]:
         """Label map and overlay of an image."""
@@ -97,6 +99,8 @@ class PredictionJob:
             replace(now, done=done, sessions=[*sessions, session]).save(self.folder)
             write_text(self.folder / CONFIG, self.config)
             write_text(self.folder / CLASSES, class_table(self.vocabulary))
+            if self.words:
+                write_text(self.folder / BACKGROUND, "".join(f"{word}\n" for word in self.words))
             self.write_shares()
         for kind in (LABELS, OVERLAYS):
             (self.folder / kind).mkdir(exist_ok=True)
