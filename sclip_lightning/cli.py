@@ -22,6 +22,7 @@ _COMMANDS = {
     "compare": "compare two runs image by image",
     "score": "score label maps that any method wrote",
     "check-data": "check a data set's files before anything is computed",
+    "weights": "list published weights that fit, with a word on each",
     "make-regions": "make segment maps of images, for parts that read one",
 }
 

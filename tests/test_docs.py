@@ -1,8 +1,8 @@
 """Every command line of README and docs, as it stands there, on generated data and a tiny CLIP or the demo's.
 
 Those of ``sclip app`` are in app/test_server.py; those of ``sclip predict``, and of ``sclip report`` and ``sclip
-compare`` on other runs than the demo's, in test_readme.py; those of docs/extending.md, which need its files, in
-test_extending.py.
+compare`` on other runs than the demo's, in test_readme.py; those of ``sclip weights`` in commands/test_weights.py;
+those of docs/extending.md, which need its files, in test_extending.py.
 """
 
 import re
@@ -40,7 +40,7 @@ def commands_of(page):
                 yield line
 
 
-ELSEWHERE = r"sclip (app|predict|(report|compare) .*VOC21)"
+ELSEWHERE = r"sclip (app|predict|weights|(report|compare) .*VOC21)"
 COMMANDS = {
     command: page.name
     for page in PAGES
