@@ -74,14 +74,10 @@ rows
     "vocabularies": f"""\
 usage: sclip vocabularies --config FILE [options]
 
-Test a method under several class files: what names alone do to its scores, with intervals, and to which classes. The
-images' features are computed once for all. One run for each file, which sclip report and sclip compare read.
+Test a method under several class files, with images' features computed once: a run for each, and what names alone do.
   sclip vocabularies --config demo.yaml                        needs nothing
-
-class files
-  --class_files FILE ...       published, plain (the data set's own names), distractors (these with 64 words for scenes
-                               in the background, where there is one), files of yours, shipped ones by name; the first
-                               is what the others are compared with
+  --class_files FILE ...       published, plain (the data set's own names), distractors (these, and 64 words for scenes
+                               in the background), files of yours; the first is what others are compared with
 
 {_DATA}
 
@@ -102,9 +98,7 @@ images and classes
   --images PATH ...            files and folders;  --recursive: subfolders, too
   --classes NAMES              split by commas, synonyms by = and |; a class file; or a benchmark (VOC21)
   --background                 a class 0 for whatever is none of the classes: without it every pixel goes to the best
-                               of them, however badly that fits
-  --background auto            the same, of words for scenes that are not near any of the classes;  FILE: of words of
-                               yours, one a line
+                               of them, however badly that fits;  auto: of words that are not near any of them
   --short_side N               resize images so that their short side has N pixels; 336 by default
   --on_error skip              pass over images that cannot be read or segmented
 
