@@ -1,6 +1,7 @@
 """results.json: what docs/results.schema.json says of it, files of version 0.1, and those of a later one."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +19,22 @@ SCHEMA = json.loads((DOCS / "results.schema.json").read_text())
 LATER = ("format", "version", "intervals", "published")
 
 
-@pytest.fixture
-def folder(tmp_path):
-    folder = tmp_path / "run"
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results") / "run"
     run = make_run(folder, images=5, protocol={"crop": "whole image", "refined": None, "second_pass": [3, 8]})
     figure = judged(Figure("SCLIP", "README", "there", "mIoU", 59.63, 2), 0.5, "32-true", reasons=["why"])
     results = replace(results_of(run, load_records(folder)), published=[figure], skipped={"x": "torn"})
     results.metrics["bF1@3px"] = None
     results.save(folder)
-    return folder
+    return folder / "results.json"
+
+
+@pytest.fixture
+def folder(written, tmp_path):
+    """The folder of a run, with nothing but its results."""
+    shutil.copyfile(written, tmp_path / "results.json")
+    return tmp_path
 
 
 def errors(content):
