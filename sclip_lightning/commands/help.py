@@ -75,8 +75,8 @@ rows
 usage: sclip reproduce METHOD [...] | demo | --all [--data NAME ...] [options]
 
 Run published rows again under their authors' protocol, and hold the scores against the published figures. Says first
-what is missing for any of them. Each row is a run of sclip test in a process of its own; given again, the command goes on
-where it ended. It needs the benchmarks' data, and fetches published weights where they are not in the cache.
+what is missing for any of them. Each row is a run of sclip test in a process of its own; given again, the command goes
+on where it ended. It needs the benchmarks' data, and fetches published weights where they are not in the cache.
   sclip reproduce demo                                         needs nothing
   sclip reproduce naclip --data VOC21 --data.root FOLDER       a published row
   sclip reproduce --all --check --data.root FOLDER             what is missing for all of them

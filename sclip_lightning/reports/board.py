@@ -139,7 +139,11 @@ def board(runs: Mapping[str, Results], names: Mapping[str, str], metrics: Sequen
 def markdown_board(made: Board) -> str:
     """The table, and below it what each column's protocol is and what a reader must know."""
     rows = [
-        {"run": name, "": kind, **{head: "-" if cell is None else cell.text for head, cell in zip(made.heads(), cells, strict=True)}}
+        {
+            "run": name,
+            "": kind,
+            **{head: "-" if cell is None else cell.text for head, cell in zip(made.heads(), cells, strict=True)},
+        }
         for name, kind, cells in made.lines()
     ]
     lines = [f"**{markdown_cell(place)}**: {markdown_cell(words)}" for place, words in made.protocols().items()]

@@ -1,9 +1,9 @@
 """Published figures beside measured ones: whether a run reproduces them, and how far a rerun may be off.
 
-A published figure is a rounded number, so that half a unit of its last digit is always allowed. To that comes ``NOISE``,
-how far two computations of one method on the same images differ that are both right. It is no interval over images: a
-benchmark is the same images each time, and a rerun draws none. What moves is that hardware, libraries and precision
-round otherwise, so that pixels between two classes change sides. docs/reproducing.md has the measurement.
+A published figure is a rounded number, so that half a unit of its last digit is always allowed. To that comes
+``NOISE``, how far two computations of one method on the same images differ that are both right. It is no interval over
+images: a benchmark is the same images each time, and a rerun draws none. What moves is that hardware, libraries and
+precision round otherwise, so that pixels between two classes change sides. docs/reproducing.md has the measurement.
 """
 
 from collections.abc import Mapping, Sequence

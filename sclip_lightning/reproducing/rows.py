@@ -1,7 +1,7 @@
 """The published rows: what ``sclip test`` has to be given for each, and the figures that its run is held against.
 
-They come from the methods' files; those of the demo, which nobody published, from a file of expectations that comes with
-the package. Needs neither torch nor Lightning.
+They come from the methods' files; those of the demo, which nobody published, from a file of expectations that comes
+with the package. Needs neither torch nor Lightning.
 """
 
 import re
@@ -105,7 +105,8 @@ def _rows(name: str, facts: Method) -> list[Row]:
     rows = []
     for arguments, lists in by_arguments.items():
         for benchmark in known_benchmarks():
-            found = [_figure(facts, one, benchmark) for one in lists if isinstance(one.miou.get(benchmark), int | float)]
+            having = [one for one in lists if isinstance(one.miou.get(benchmark), int | float)]
+            found = [_figure(facts, one, benchmark) for one in having]
             if found:
                 given = ("--method", name, *arguments, "--data", benchmark)
                 rows.append(Row(_run_name(name, arguments), benchmark, given, tuple(found), tuple(facts.deviations)))

@@ -64,7 +64,9 @@ def test_runs_under_different_protocols_never_share_a_column(change):
 
 
 def test_published_figures_stand_beside_the_run_and_are_marked():
-    made = on_board({"VOC21/a": results(published=[figure()]), "VOC20/a": results("VOC20", published=[figure(value=80.0)])})
+    made = on_board(
+        {"VOC21/a": results(published=[figure()]), "VOC20/a": results("VOC20", published=[figure(value=80.0)])}
+    )
     assert cells(made)["SCLIP, README", PUBLISHED] == {"VOC21": "59.1", "VOC20": "80.0"}
     assert "Published figures were not measured with this package." in made.remarks
     assert "| SCLIP, README | published | 59.1 | 80.0 |" in markdown_board(made)
@@ -95,7 +97,12 @@ def test_csv_has_all_digits_and_the_whole_protocol():
     made = on_board({"a": results(score=1 / 3, published=[figure()]), "=b": results(crop=336)})
     first, published, other = csv.DictReader(io.StringIO(csv_board(made)))
     assert (float(first["score"]), first["low"], first["protocol.crop"]) == (1 / 3, "0.4", "224")
-    assert (published["kind"], published["score"], published["low"], published["source"]) == ("published", "0.591", "", "there")
+    assert (published["kind"], published["score"], published["low"], published["source"]) == (
+        "published",
+        "0.591",
+        "",
+        "there",
+    )
     assert (other["run"], other["protocol.crop"]) == ("'=b", "336")
 
 

@@ -15,15 +15,24 @@ from sclip_lightning.reproducing.asked import Asked, parse_asked
         ("sclip --data.root /data --data VOC21", Asked(["sclip"], ["VOC21"], given=["--data.root", "/data"])),
         ("sclip --figures readme --output_dir runs", Asked(["sclip"], titles=["readme"], output_dir="runs")),
         ("--all --check --output_dir=runs", Asked(every=True, check=True, output_dir="runs")),
-        ("--all --trainer.devices 4 --overwrite --data VOC21", Asked([], ["VOC21"], every=True, given=["--trainer.devices", "4", "--overwrite"])),
+        (
+            "--all --trainer.devices 4 --overwrite --data VOC21",
+            Asked([], ["VOC21"], every=True, given=["--trainer.devices", "4", "--overwrite"]),
+        ),
         ("--help", Asked(help=True)),
     ],
-)  # fmt: skip
+)
 def test_what_is_its_own_and_what_is_the_test_s(line, asked):
     assert parse_asked(line.split()) == asked
 
 
-@pytest.mark.parametrize("line", ["", "sclip --all", "--data VOC21", "sclip --data", "sclip --data --check", "sclip --name x", "sclip --method=naclip", "sclip --output_dir"])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("", "sclip --all", "--data VOC21", "sclip --data", "sclip --data --check", "sclip --output_dir"),
+        *("sclip --name x", "sclip --method=naclip"),
+    ],
+)
 def test_what_cannot_be_meant_is_refused(line):
     with pytest.raises(UsageError):
         parse_asked(line.split())
