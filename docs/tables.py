@@ -178,7 +178,7 @@ def published_table(facts: Method, measured: Measured) -> str:
 
 
 def _measured_cell(figure: Figure | None) -> str:
-    return f"{figure.measured:.2f}, {figure.verdict}" if figure and figure.measured is not None else "-"
+    return f"{figure.measured_text()}, {figure.verdict}" if figure else "-"
 
 
 def numbers_table(facts: Method) -> str:

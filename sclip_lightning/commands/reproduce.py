@@ -104,8 +104,9 @@ def _run_all(rows: Sequence[Row], images: dict[str, int], asked: Asked) -> list[
             _say("", table_of(outcomes[-1:]))
         left = sum(images[str(one)] for one in rows[number:])
         if left and done:
-            hours = seconds / done * left / 3600
-            _say(f"About {hours:.1f} hours to go for {left} images, if they take as long as those so far.")
+            minutes = max(seconds / done * left / 60, 1)
+            span = f"{minutes / 60:.0f} hours" if minutes >= 90 else counted(round(minutes), "minute", "minutes")
+            _say(f"About {span} to go for {left} images, if they take as long as those so far.")
     return outcomes
 
 

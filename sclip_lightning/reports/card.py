@@ -86,8 +86,8 @@ def _published(results: Results) -> list[str]:
             "published by": f"{figure.method}, {figure.title}",
             "score": figure.metric,
             "published": figure.published_text(),
-            "measured": "-" if figure.measured is None else f"{figure.measured:.2f}",
-            "difference": "-" if figure.difference is None else f"{figure.difference:+.2f}",
+            "measured": figure.measured_text(),
+            "difference": figure.difference_text(),
             "allowed": f"{figure.reach:.3g}",
             "verdict": figure.verdict or "-",
         }

@@ -63,6 +63,14 @@ class Figure:
         """The score with the digits that were published."""
         return f"{self.value:.{self.decimals}f}"
 
+    def measured_text(self) -> str:
+        """The run's score with as many digits, and at least two; a dash without one."""
+        return "-" if self.measured is None else f"{self.measured:.{max(self.decimals, 2)}f}"
+
+    def difference_text(self) -> str:
+        """The difference likewise, with its sign."""
+        return "-" if self.difference is None else f"{self.difference:+.{max(self.decimals, 2)}f}"
+
 
 def judged(
     figure: Figure, score: float | None, precision: str, changed: Sequence[str] = (), reasons: Sequence[str] = ()

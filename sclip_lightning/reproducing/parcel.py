@@ -2,6 +2,7 @@
 
 import platform
 import shutil
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def pack(folder: Path, results: Results, target: Path) -> None:
         write_text(made / CARD, card(results, folder.name))
 
 
+@cache
 def _environment() -> str:
     """Every installed package with its version, as pip would take it; above them the machine."""
     packages = {one.name.lower(): f"{one.name}=={one.version}" for one in distributions() if one.name}

@@ -59,8 +59,8 @@ def table_of(outcomes: Sequence[Outcome]) -> str:
                 "figures": figure.title,
                 "score": figure.metric,
                 "published": figure.published_text(),
-                "measured": "-" if figure.measured is None else f"{figure.measured:.2f}",
-                "difference": "-" if figure.difference is None else f"{figure.difference:+.2f}",
+                "measured": figure.measured_text(),
+                "difference": figure.difference_text(),
                 "allowed": f"{figure.reach:.3g}",
                 "verdict": str(figure.verdict),
             }

@@ -105,7 +105,7 @@ def test_all_goes_on_after_a_failure(made_up, voc, tmp_path, capsys, monkeypatch
     assert "docs/datasets.md" in missing
     assert "[3/3] maskclip on VOC21: sclip test --method maskclip --data VOC21" in out
     assert "failed: sclip test ended with 1" in out
-    assert "About 0.0 hours to go for 3 images" in out
+    assert "About 1 minute to go for 3 images" in out
     assert out.count("not comparable") >= 3  # three images are not VOC
     assert "3 images were scored, of 1449" in out
     assert "2 rows are not reproduced: sclip on ADE20K, sclip on VOC20" in err

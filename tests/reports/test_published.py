@@ -46,3 +46,10 @@ def test_another_experiment_and_a_score_that_does_not_exist_have_no_verdict(scor
 def test_published_digits_are_shown():
     assert figure(84.0, 1).published_text() == "84.0"
     assert figure(23.4, 2).published_text() == "23.40"
+
+
+@pytest.mark.parametrize(("decimals", "texts"), [(1, ("59.12", "+0.02")), (3, ("59.123", "+0.023"))])
+def test_measured_digits_are_as_many_and_at_least_two(decimals, texts):
+    found = judged(figure(59.1, decimals), 0.59123, "32-true")
+    assert (found.measured_text(), found.difference_text()) == texts
+    assert figure().measured_text() == figure().difference_text() == "-"
