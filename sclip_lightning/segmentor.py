@@ -24,7 +24,7 @@ from sclip_lightning.data.reading.transforms import check_patch, image_pipeline,
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.files import cache_folder
 from sclip_lightning.model.assembly import build_segmentor, load_networks
-from sclip_lightning.model.devices import Precision, autocast_type, find_device
+from sclip_lightning.model.devices import PrecisionChoice, autocast_type, find_device, resolve_precision
 from sclip_lightning.model.likeness import alike
 from sclip_lightning.model.memory import memory_for
 from sclip_lightning.model.options import SegmentorOptions
@@ -57,7 +57,8 @@ class Segmentor:
         short_side: Pixels that the short side of images is resized to, 0 for their own size, None for the published
             value: 336 for own classes, that of the protocol for a benchmark's.
         device: ``"auto"`` (the first GPU, the CPU without one) or a torch device.
-        precision: That of the vision tower. bfloat16 is worth it on GPUs; most CPUs only emulate it.
+        precision: That of the networks. ``"auto"`` takes ``"bf16-mixed"`` where the hardware computes in bfloat16, else
+            ``"32-true"``; the attribute of this name says which.
         recall: Keeps features of images, so that the same image with other classes or another threshold needs no
             network again; for one thread at a time. None keeps nothing.
         cache: Folder that embeddings of names are kept in; None for the user's cache.
@@ -74,7 +75,7 @@ class Segmentor:
         *,
         short_side: int | None = None,
         device: str | torch.device = "auto",
-        precision: Precision = "32-true",
+        precision: PrecisionChoice = "32-true",
         recall: Recall | None = None,
         cache: Path | None = None,
         embed: Callable[[Callable[[], Texts]], Texts] = lambda make: make(),
@@ -84,8 +85,8 @@ class Segmentor:
         self.options = options
         self.short_side = short_side
         self.device = find_device(device)
-        self.precision = precision
-        self._autocast = autocast_type(precision, self.device)
+        self.precision, _ = resolve_precision(precision, self.device)
+        self._autocast = autocast_type(self.precision, self.device)
         self._embed = embed
         self.recall = recall
         self._cache = cache
@@ -102,7 +103,7 @@ class Segmentor:
         *,
         short_side: int | None = None,
         device: str | torch.device = "auto",
-        precision: Precision = "32-true",
+        precision: PrecisionChoice = "32-true",
         **options: Any,
     ) -> "Segmentor":
         """Load a segmentor.

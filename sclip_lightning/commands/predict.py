@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import torch
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 
 from sclip_lightning.commands.failures import explain
@@ -25,14 +27,14 @@ from sclip_lightning.engine.orderly_end import orderly_end
 from sclip_lightning.errors import DataError
 from sclip_lightning.exports import TOLERANCE
 from sclip_lightning.files import DEMO
-from sclip_lightning.model.devices import Precision, autocast_type, find_device
+from sclip_lightning.model.devices import Precision, PrecisionChoice, find_device, resolve_precision
 from sclip_lightning.model.likeness import warning_of
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import check_options, resolve
 from sclip_lightning.predicting.job import Export, OnError, PredictionJob
 from sclip_lightning.predicting.processes import Alone, launch_of
 from sclip_lightning.predicting.session import PredictionSession, nothing_done
-from sclip_lightning.predicting.settings import open_folder
+from sclip_lightning.predicting.settings import open_folder, recorded_precision
 from sclip_lightning.ranges import at_least, check_number
 from sclip_lightning.records.artefacts import PREDICTIONS, SETTINGS
 from sclip_lightning.records.run_folder import clear_run, locked, remove_leftovers
@@ -71,7 +73,7 @@ def run_predict(arguments: Sequence[str]) -> None:
     maps = _find_maps(options, chosen.region_readers, files)
     launch = launch_of(options.devices, options.num_nodes, options.device, find_device)
     if isinstance(launch, Alone):  # else each process looks at its own device, once it has one
-        autocast_type(options.precision, launch.device)
+        resolve_precision(options.precision, launch.device)
     if launch.is_first:
         _name_unread(options, maps)
     folder = open_folder(options.output_dir) if launch.is_first else Path(options.output_dir).expanduser().absolute()
@@ -95,6 +97,8 @@ def run_predict(arguments: Sequence[str]) -> None:
             remove_leftovers(folder)
             _check_headers(job)
         team = launch.start()
+        options.precision = team.on_first(lambda: _settle_precision(options.precision, team.device, folder))
+        job = replace(job, config=parser.dump(options, skip_none=False))
         segmentor = Segmentor(
             chosen, short_side=options.short_side, device=team.device, precision=options.precision, embed=team.on_first
         )
@@ -118,6 +122,14 @@ def _check_headers(job: PredictionJob) -> None:
         except DataError as error:
             msg = f"{error} To skip such images: --on_error skip."
             raise DataError(msg) from error
+
+
+def _settle_precision(asked: str, device: torch.device, folder: Path) -> Precision:
+    """What ``--precision`` means, with a word about why; raises ConfigError where the device cannot compute in it."""
+    found, why = resolve_precision(asked, device, recorded_precision(folder))
+    if why:
+        sys.stderr.write(f"{why}\n")
+    return found
 
 
 def _find_maps(options: Namespace, readers: Sequence[str], files: Sequence[ImageFile]) -> SegmentMaps | None:
@@ -286,9 +298,10 @@ def _build_parser() -> GuardedParser:
     parser.add_argument("--device", type=str, default="auto", help="auto (a GPU if there is one), cpu or cuda.")
     parser.add_argument(
         "--precision",
-        type=Precision,
-        default="32-true",
-        help="Of the vision tower. bf16-mixed is faster on GPUs; most CPUs only emulate it.",
+        type=PrecisionChoice,
+        default="auto",
+        help="Of the networks. auto takes bf16-mixed where the hardware computes in bfloat16 (GPUs since Ampere, CPUs "
+        "with AVX512-BF16 or AMX) and 32-true elsewhere, or what predictions to go on with were made in.",
     )
     parser.add_argument(
         "--short_side",

@@ -15,7 +15,7 @@ from sclip_lightning.records.run_folder import check_writable
 from sclip_lightning.segmentor import Segmentor
 from sclip_lightning.vocabulary import Vocabulary
 
-__all__ = ["COMPLETE", "UNFINISHED", "PredictionSettings", "open_folder", "protocol_of"]
+__all__ = ["COMPLETE", "UNFINISHED", "PredictionSettings", "open_folder", "protocol_of", "recorded_precision"]
 
 #: Number of the file's format; a file with another one, or none, is not gone on with.
 FORMAT = 1
@@ -108,6 +108,16 @@ def open_folder(output_dir: str) -> Path:
             raise ConfigError(msg)
     check_writable(folder)
     return folder
+
+
+def recorded_precision(folder: Path) -> str | None:
+    """The precision that the predictions in a folder were made in; None where there are none.
+
+    Raises:
+        RunError: See :meth:`PredictionSettings.load`.
+    """
+    earlier = PredictionSettings.load(folder)
+    return None if earlier is None else earlier.protocol.get("precision")
 
 
 def protocol_of(segmentor: Segmentor, vocabulary: Vocabulary) -> dict[str, Any]:
