@@ -3,10 +3,8 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import fields, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from functools import lru_cache, partial
-from itertools import repeat, zip_longest
 from pathlib import Path
 from typing import Any, overload
 
@@ -20,6 +18,7 @@ from sclip_lightning.data.reading.images import ImageInput, RegionsInput, to_rgb
 from sclip_lightning.data.reading.layout import expand
 from sclip_lightning.data.reading.regions import unread_maps, without_maps
 from sclip_lightning.data.reading.segments import to_segments
+from sclip_lightning.data.reading.several import with_maps
 from sclip_lightning.data.reading.transforms import check_patch, image_pipeline, prepare
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.files import cache_folder
@@ -27,6 +26,7 @@ from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.devices import PrecisionChoice, autocast_type, find_device, resolve_precision
 from sclip_lightning.model.likeness import alike
 from sclip_lightning.model.memory import memory_for
+from sclip_lightning.model.needs import check_memory
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.recall import Recall
 from sclip_lightning.model.settings import Settings, check_options, resolve
@@ -41,8 +41,6 @@ __all__ = ["Segmentor"]
 
 #: Segmentors that are kept ready, one per list of classes; each holds little more than its text embeddings.
 VOCABULARIES = 16
-#: Stands where there are more images than segment maps, or fewer.
-_ABSENT: Any = object()
 
 
 class Segmentor:
@@ -122,13 +120,7 @@ class Segmentor:
             ConfigError: An unknown option, options that do not go together, or a device that is not there.
             CheckpointError: Weights that cannot be found, read or fitted.
         """
-        known = [option.name for option in fields(SegmentorOptions)]
-        unknown = sorted(options.keys() - set(known))
-        if unknown:
-            near = get_close_matches(unknown[0], known, cutoff=0.5) or known
-            msg = f"There is no option {unknown[0]!r}. Did you mean {' or '.join(near)}?"
-            raise ConfigError(msg)
-        chosen = SegmentorOptions(architecture=architecture, weights=weights, **options)
+        chosen = SegmentorOptions.of(architecture=architecture, weights=weights, **options)
         return cls(chosen, short_side=short_side, device=device, precision=precision)
 
     def changed(self, **options: Any) -> "Segmentor":
@@ -239,13 +231,7 @@ class Segmentor:
     def _one_by_one(
         self, images: Iterable[ImageInput], vocabulary: Vocabulary, regions: Iterable[RegionsInput] | None
     ) -> Iterator[Prediction]:
-        pairs: Iterable[tuple[Any, Any]] = zip(images, repeat(None))
-        if regions is not None:
-            pairs = zip_longest(images, regions, fillvalue=_ABSENT)
-        for number, (image, one) in enumerate(pairs, 1):
-            if image is _ABSENT or one is _ABSENT:
-                lacking = "image" if image is _ABSENT else "segment map"
-                raise DataError(f"There is no {lacking} number {number}. Give a segment map for each image.")
+        for number, image, one in with_maps(images, regions):
             try:
                 yield self._predict(image, vocabulary, one)
             except DataError as error:
@@ -281,6 +267,8 @@ class Segmentor:
             given = expand(regions) if isinstance(regions, str) else regions
             segments = torch.from_numpy(to_segments(given, size)).to(self.device)
         autocast = torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None)
+        names = len(model.queries), len(vocabulary.names)
+        check_memory(source, size, names, self.options, settings, self.device)
         with memory_for(source, size, self.options), autocast:
             native = torch.from_numpy(rgb).permute(2, 0, 1).to(self.device)
             segmentation = model.predict(network_input.to(self.device), size, native, segments)

@@ -84,6 +84,7 @@ images and classes
   --background                 a class 0 for whatever is none of the classes: without it every pixel goes to the best
                                of them, however badly that fits
   --short_side N               resize images so that their short side has N pixels; 336 by default
+  --refine_side N              refine maps of larger images at a short side of N pixels; 1024 by default, 0: never
   --on_error skip              pass over images that cannot be read or segmented
 
 {_PARTS}

@@ -30,7 +30,8 @@ from sclip_lightning.files import DEMO
 from sclip_lightning.model.devices import Precision, PrecisionChoice, find_device, resolve_precision
 from sclip_lightning.model.likeness import warning_of
 from sclip_lightning.model.options import SegmentorOptions
-from sclip_lightning.model.settings import check_options, resolve
+from sclip_lightning.model.settings import Settings, check_options, resolve
+from sclip_lightning.predicting.fitting import check_largest
 from sclip_lightning.predicting.job import Export, OnError, PredictionJob
 from sclip_lightning.predicting.processes import Alone, launch_of
 from sclip_lightning.predicting.session import PredictionSession, nothing_done
@@ -62,6 +63,8 @@ def run_predict(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     check_replaced(arguments)
     chosen: SegmentorOptions = parser.instantiate_classes(options).model
+    if options.refine_side is not None:
+        chosen = replace(chosen, refine_side=options.refine_side)
     # Whatever can be found wrong before the weights are loaded.
     check_number(options.max_pixels, at_least(1, whole=True), "--max_pixels")
     check_number(options.tolerance, at_least(0), "--tolerance")
@@ -69,7 +72,7 @@ def run_predict(arguments: Sequence[str]) -> None:
     files = find_images(options.images, options.recursive)
     vocabulary = find_vocabulary(options.classes, options.background)
     check_options(chosen, vocabulary)
-    resolve(chosen, vocabulary, options.short_side)
+    settings = resolve(chosen, vocabulary, options.short_side)
     maps = _find_maps(options, chosen.region_readers, files)
     launch = launch_of(options.devices, options.num_nodes, options.device, find_device)
     if isinstance(launch, Alone):  # else each process looks at its own device, once it has one
@@ -95,7 +98,8 @@ def run_predict(arguments: Sequence[str]) -> None:
             if options.overwrite:
                 clear_run(folder, PREDICTIONS, (SETTINGS,))
             remove_leftovers(folder)
-            _check_headers(job)
+            # Of several processes, each looks at its own device when it comes to an image.
+            _check_headers(job, chosen, settings, launch.device if isinstance(launch, Alone) else None)
         team = launch.start()
         options.precision = team.on_first(lambda: _settle_precision(options.precision, team.device, folder))
         job = replace(job, config=parser.dump(options, skip_none=False))
@@ -114,11 +118,16 @@ def run_predict(arguments: Sequence[str]) -> None:
         _report(job, chosen, *outcome)
 
 
-def _check_headers(job: PredictionJob) -> None:
-    """Find images that hold none before anything is loaded, unless they are to be skipped."""
+def _check_headers(
+    job: PredictionJob, chosen: SegmentorOptions, settings: Settings, device: torch.device | None
+) -> None:
+    """Find images that hold none, or do not fit in memory, before anything is loaded, unless they are to be skipped."""
     if job.on_error == "stop":
         try:
-            check_images([job.files[index] for index in job.remaining()], job.maps)
+            remaining = [job.files[index] for index in job.remaining()]
+            check_images(remaining, job.maps)
+            if device is not None:
+                check_largest(remaining, job.vocabulary, chosen, settings, device)
         except DataError as error:
             msg = f"{error} To skip such images: --on_error skip."
             raise DataError(msg) from error
@@ -308,6 +317,11 @@ def _build_parser() -> GuardedParser:
         type=int | None,
         help="Pixels that the short side of images is resized to, 0 for their own size; by default 336, or what is "
         "published for a benchmark's classes.",
+    )
+    parser.add_argument(
+        "--refine_side",
+        type=int | None,
+        help="Pixels of the short side that refiners of maps bound a larger image to: short for --model.refine_side.",
     )
     parser.add_class_arguments(SegmentorOptions, "model")
     parser.set_defaults(DEFAULTS)

@@ -122,14 +122,15 @@ def recorded_precision(folder: Path) -> str | None:
 
 def protocol_of(segmentor: Segmentor, vocabulary: Vocabulary) -> dict[str, Any]:
     """Everything that labels depend on, besides images."""
-    numbers = segmentor.settings(vocabulary)
+    numbers, model = segmentor.settings(vocabulary), segmentor.sliding_window(vocabulary)
     return {
         "classes": [list(names) for names in vocabulary.synonyms],
         "class_names": list(vocabulary.names),
         "has_background": vocabulary.has_background,
         "short_side": numbers.protocol.short_side,
         "templates": list(numbers.templates),
-        **describe_segmentor(segmentor.sliding_window(vocabulary)),
+        **describe_segmentor(model),
+        **({"refine_side": model.refine_side} if model.refines_maps else {}),  # images may be added to a folder
         "architecture": segmentor.clip.architecture,
         "architecture_sha256": segmentor.clip.configuration_sha256[:12],
         "weights": segmentor.clip.weights,
