@@ -8,6 +8,8 @@ import yaml
 from sclip_lightning.cli import main
 from tests.test_docs import QUIET, on_demo
 
+pytestmark = pytest.mark.usefixtures("plain_board")
+
 DECODER = """\
 model:
   decoder:
