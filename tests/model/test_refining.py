@@ -10,7 +10,7 @@ from sclip_lightning.engine import wiring
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.refining import REFINE_SIDE, at_size, refined_size
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
-from sclip_lightning.predicting.settings import protocol_of
+from sclip_lightning.predicting.job import protocol_of
 from sclip_lightning.refine import PAMR, DenseCRF, RegionVote
 from sclip_lightning.segmentor import Segmentor
 from sclip_lightning.vocabulary import Vocabulary
