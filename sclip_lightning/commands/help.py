@@ -72,7 +72,7 @@ rows
 {_MORE}
 """,
     "reproduce": """\
-usage: sclip reproduce METHOD [...] | demo | --all [--data NAME ...] [options]
+usage: sclip reproduce [-h] METHOD ... | demo | --all [--data NAME ...] [options]
 
 Run published rows again under their authors' protocol, and hold the scores against the published figures. Says first
 what is missing for any of them. Each row is a run of sclip test in a process of its own; given again, the command goes

@@ -32,7 +32,7 @@ def run_reproduce(arguments: Sequence[str]) -> None:
     asked = parse_asked(arguments)
     if asked.help:  # every option was asked for
         sys.stdout.write(f"{SHORT_HELP['reproduce']}\nEvery option of sclip test: sclip test --help.all\n")
-        return
+        sys.exit(0)
     rows = _rows(asked)
     check_names("test", asked.given)
     for row in rows:

@@ -159,8 +159,3 @@ def test_mistakes(arguments, message, capsys):
     with pytest.raises(SystemExit):
         main(["reproduce", *arguments])
     assert message in capsys.readouterr().err
-
-
-def test_help(capsys):
-    main(["reproduce", "--help.all"])
-    assert "needs the benchmarks' data" in capsys.readouterr().out
