@@ -71,6 +71,32 @@ rows
 
 {_MORE}
 """,
+    "reproduce": """\
+usage: sclip reproduce [-h] METHOD ... | demo | --all [--data NAME ...] [options]
+
+Run published rows again under their authors' protocol, and hold the scores against the published figures. Says first
+what is missing for any of them. Each row is a run of sclip test in a process of its own; given again, the command goes
+on where it ended. It needs the benchmarks' data, and fetches published weights where they are not in the cache.
+  sclip reproduce demo                                         needs nothing
+  sclip reproduce naclip --data VOC21 --data.root FOLDER       a published row
+  sclip reproduce --all --check --data.root FOLDER             what is missing for all of them
+
+rows
+  METHOD                       a published method; its rows are all figures that a run can be held against
+  --all                        every row of every method; what fails or is missing is left out, and named at the end
+  --data NAME ...              only rows on these benchmarks (VOC21, ...); nothing is run if one of them lacks something
+  --figures WORDS ...          only lists of figures with these words in their title: readme, PAMR, ...
+  --check                      say what is missing and what would be run, and run nothing
+
+data and run
+  --data.root FOLDER           with the benchmarks' folders in it; the environment variable SCLIP_DATA_ROOT otherwise
+  --data.regions FOLDER        segment maps, for methods that read some
+  --output_dir FOLDER          runs land in FOLDER/BENCHMARK/NAME, what can be sent of them in FOLDER/reproduced
+  --trainer.devices N          and every other option of sclip test. Those that change the model, its weights, the class
+                               names or the number of images make another experiment, which the result says
+
+Exits with 1 where a row is missing, failed, or came to another figure.
+""",
     "predict": f"""\
 usage: sclip predict --images FILE|FOLDER ... --classes NAMES [options]
 
