@@ -185,12 +185,11 @@ def _with_margin(labels: npt.NDArray[Any], margin: int, outside: int) -> npt.NDA
 def _around(mask: Mask, reach: int) -> Mask:
     """Pixels with a true one at most ``reach`` rows and columns away; a cheap bound for what lies within a disk."""
     square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    grown: npt.NDArray[np.uint8] = cv2.dilate(mask.view(np.uint8), square, borderType=cv2.BORDER_CONSTANT)
-    return grown.view(np.bool_)
+    return np.asarray(cv2.dilate(mask.view(np.uint8), square, borderType=cv2.BORDER_CONSTANT)).view(np.bool_)
 
 
 def _contours(framed: Codes, void: int) -> tuple[Places, Codes]:
-    """Places of the pixels with a 4-neighbour of another label, neither of them void; and all labels, void elsewhere."""
+    """Places of the pixels with a 4-neighbour of another label, neither of them void; and their labels, else void."""
     labels = framed.ravel()
     known, contour = labels != void, np.zeros(labels.shape, np.bool_)
     for step in (1, framed.shape[1]):
@@ -201,7 +200,7 @@ def _contours(framed: Codes, void: int) -> tuple[Places, Codes]:
 
 
 def _steps(farthest: int, stride: int) -> list[list[int]]:
-    """Offsets to all pixels with squared distance up to ``farthest``, those at one distance together, near ones first."""
+    """Offsets to all pixels with squared distance up to ``farthest``, grouped by distance, near ones first."""
     return [(rows * stride + columns).tolist() for rows, columns in _rings(farthest)]
 
 
