@@ -64,3 +64,4 @@ class Behind:
             finally:
                 del job  # and with it the image, which may be large, while nothing follows
                 self._jobs.task_done()
+        self._jobs.task_done()  # of the end, too: else whoever waits for later jobs would wait for ever

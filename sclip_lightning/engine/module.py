@@ -71,7 +71,7 @@ class SegmentationModule(LightningModule):
         return self.datamodule.data
 
     def configure_callbacks(self) -> list[Callback]:
-        """One that ends a run in order. This is the first hook of a test, where the run of the last one is forgotten."""
+        """One that ends a run in order; and in this first hook of a test the run of the last one is forgotten."""
         self._context = None
         return [_FinishesImages()]
 
