@@ -106,15 +106,16 @@ def checked_labels(prediction: Tensor, target: Tensor, num_classes: int, ignore_
             "of the ground truth."
         )
     predicted, true = prediction.cpu().numpy(), target.cpu().numpy()
-    ignored = true == ignore_index
-    for name, labels in (("prediction", predicted), ("ground truth", np.where(ignored, 0, true))):
-        if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
-            outside = np.unique(labels[(labels < 0) | (labels >= num_classes)]).tolist()
-            found = ", ".join(map(str, outside[:5])) + (", ..." if len(outside) > 5 else "")
+    for name, labels, allowed in (("prediction", predicted, ()), ("ground truth", true, (ignore_index,))):
+        outside = labels[(labels < 0) | (labels >= num_classes)]
+        if wrong := [label for label in np.unique(outside).tolist() if label not in allowed]:
+            found = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
             raise DataError(
                 f"The {name} has labels outside the class table: found {found}, expected 0 to {num_classes - 1}, or "
                 f"{ignore_index} for ignored pixels of the ground truth. Check that masks and class file belong to the "
                 "same benchmark."
             )
     kind = np.min_scalar_type(num_classes)
-    return predicted.astype(kind), np.where(ignored, num_classes, true).astype(kind)
+    codes = true.astype(kind)
+    codes[true == ignore_index] = num_classes
+    return predicted.astype(kind), codes
