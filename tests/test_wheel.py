@@ -80,4 +80,4 @@ def test_the_demo_runs_from_the_wheel(wheel, demo_scenes, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "mIoU" in done.stdout
     (results,) = here.glob("lightning_logs/Demo/*/results.json")
-    assert json.loads(results.read_text())["protocol"]["images"] == "1 of 4"
+    assert json.loads(results.read_text())["protocol"]["images"] == "1 of 3"

@@ -31,7 +31,7 @@ run
   --output_dir FOLDER          results land in FOLDER/BENCHMARK/NAME; lightning_logs by default
   --name NAME                  of the run's folder; made of the configurations' names by default
   --resume, --overwrite        insist on going on; start afresh. A run that is there goes on in any case
-  --trainer.accelerator A      cpu, gpu or auto;  --trainer.devices N;  --trainer.precision bf16-mixed
+  --trainer.accelerator A      cpu, gpu or auto;  --trainer.devices N;  --trainer.precision auto
   --predictions.labels true    keep label maps, which sclip compare --panels needs;  --save_vis: overlays
   --data.on_error skip         pass over images that cannot be read or scored"""
 
@@ -84,6 +84,7 @@ images and classes
   --background                 a class 0 for whatever is none of the classes: without it every pixel goes to the best
                                of them, however badly that fits
   --short_side N               resize images so that their short side has N pixels; 336 by default
+  --refine_side N              refine maps of larger images at a short side of N pixels; 1024 by default, 0: never
   --on_error skip              pass over images that cannot be read or segmented
 
 {_PARTS}
@@ -91,7 +92,7 @@ images and classes
 run
   --output_dir FOLDER          predictions by default. The same command again goes on where it ended; a folder of other
                                settings or images is refused.  --overwrite: start afresh
-  --device D                   auto, cpu or cuda;  --precision bf16-mixed: faster on GPUs
+  --device D                   auto, cpu or cuda;  --precision 32-true: not in bfloat16, where that is faster
   --devices N                  share the images among N processes, one a device
   --export [coco,polygons]     for annotation tools: run-length masks, outlines in GeoJSON's form
 
@@ -115,7 +116,7 @@ page
 {_PARTS}
 
 run
-  --device D                   auto, cpu or cuda;  --precision bf16-mixed: faster on GPUs
+  --device D                   auto, cpu or cuda;  --precision 32-true: not in bfloat16, where that is faster
 
 {_MORE}
 """,

@@ -96,6 +96,7 @@ class SegmentationModule(LightningModule):
             self.texts = self.context.ranks.on_first(lambda: wiring.embed_classes(clip, settings, data, self.device))
         self.segmentor = build_segmentor(self.networks, self.texts, settings).to(self.device)
         self.evaluation = Evaluation(data.benchmark).to(counting_device(self.device))
+        self._sizes = wiring.sizes_that_fit(self.context, self.segmentor, options, settings, data)
         self.context.warnings = wiring.warnings_of(self.segmentor, options, settings, data)
         notes = [*wiring.notes_on(options, settings, data), *self.context.warnings]
         boundaries, complete = self.evaluation.boundary_names, not self.datamodule.remaining
@@ -106,7 +107,7 @@ class SegmentationModule(LightningModule):
     def _protocol(self) -> dict[str, Any]:
         assert self.clip is not None  # configure_model has loaded it
         precision = str(self.trainer.precision)
-        return wiring.describe_protocol(self.clip, self.segmentor, self.options, self.data, precision)
+        return wiring.describe_protocol(self.clip, self.segmentor, self.options, self.data, precision, self._sizes)
 
     def test_step(self, batch: list[Sample], batch_idx: int) -> dict[str, ImageOutput]:
         """Segment each image by itself, so that the batch size cannot change a digit, and have it scored behind.

@@ -17,7 +17,16 @@ __all__ = ["EVALUATION", "method_table"]
 EVALUATION = (
     *("images", "data", "ground_truth", "label_map_sha256", "classes", "class_file", "class_file_sha256", "templates"),
     *("short_side", "long_side", "names", "crop", "stride", "padding", "logit_scale", "prob_threshold"),
-    *("area_threshold", "background", "architecture", "architecture_sha256", "weights", "weights_sha256", "precision"),
+    *(
+        "refine_side",
+        "area_threshold",
+        "background",
+        "architecture",
+        "architecture_sha256",
+        "weights",
+        "weights_sha256",
+        "precision",
+    ),
 )
 #: Entries in which the runs of one method should agree although their benchmarks differ.
 _OF_THE_NETWORK = ("architecture", "architecture_sha256", "weights", "weights_sha256", "precision")

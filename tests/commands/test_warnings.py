@@ -8,7 +8,7 @@ from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.reports.results import Results
 from tests.fake_data import draw_labels, write_image, write_voc
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.usefixtures("plain_board"), pytest.mark.slow]
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from sclip_lightning.engine.context import run_context
 from sclip_lightning.engine.datamodule import SegmentationDataModule
 from sclip_lightning.engine.evaluation import Evaluation
 from sclip_lightning.engine.module import SegmentationModule
+from sclip_lightning.engine.precision import EvaluationTrainer
 from sclip_lightning.errors import ConfigError, DataError
 from tests.fake_data import write_voc
 
@@ -44,8 +45,8 @@ def test(tiny_clip, tmp_path):
     root = write_voc(tmp_path / "data", 2)
     module = SegmentationModule(architecture=tiny_clip, templates="none", crop=48, stride=32)
 
-    def run(*callbacks, data=None, **options):
-        trainer = Trainer(
+    def run(*callbacks, data=None, trainer=Trainer, **options):
+        trainer = trainer(
             accelerator="cpu",
             callbacks=list(callbacks),
             enable_progress_bar=False,
@@ -175,6 +176,28 @@ def test_two_images_of_one_id_are_refused(test, tmp_path):
 def test_trainers_that_change_scores_are_refused(test, options, message):
     with pytest.raises(ConfigError, match=message):
         test(**options)
+
+
+def test_precision_fits_the_machine_and_stays_that_of_the_run(test, tmp_path, monkeypatch, capsys):
+    def run(native, *callbacks, version="a"):
+        monkeypatch.setattr("sclip_lightning.model.devices.computes_bfloat16", lambda device: native)
+        logger = CSVLogger(tmp_path, name="", version=version)
+        return test(*callbacks, trainer=EvaluationTrainer, logger=logger, precision="auto")
+
+    watcher = Watcher()
+    module = run(True, watcher)
+    assert module.trainer.precision == "bf16-mixed"
+    assert "Precision: bf16-mixed, since this CPU computes in bfloat16" in capsys.readouterr().out
+    alone = Watcher()
+    test(alone, precision="bf16-mixed")
+    assert all(output.labels.equal(alone.outputs[id_].labels) for id_, output in watcher.outputs.items())
+    assert run(False).trainer.precision == "bf16-mixed"
+    assert "goes on as it was; by itself this CPU would take 32-true" in capsys.readouterr().out
+    assert run(False, version="b").trainer.precision == "32-true"
+    run_file = tmp_path / "a/run.json"
+    run_file.write_text(run_file.read_text().replace("bf16-mixed", "16-mixed"))
+    with pytest.raises(ConfigError, match="computed in 16-mixed, which this CPU cannot do"):
+        run(True)
 
 
 def test_other_modules_have_no_context():

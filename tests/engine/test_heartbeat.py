@@ -18,6 +18,8 @@ from sclip_lightning.records import load_records
 from tests.fake_data import write_voc
 from tests.forked import start_sclip
 
+pytestmark = pytest.mark.usefixtures("plain_board")
+
 ROOT = Path(__file__).parents[2]
 IMAGES = 12
 #: Longest that a command may take; generous, since machines that run tests may be busy.

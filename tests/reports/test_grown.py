@@ -11,6 +11,8 @@ from sclip_lightning.records.confusions import image_miou
 from tests.fake_data import write_voc
 from tests.records.synthetic import make_record, make_run
 
+pytestmark = pytest.mark.usefixtures("plain_board")
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
