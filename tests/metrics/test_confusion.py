@@ -104,3 +104,9 @@ def test_bad_labels(prediction, target, named):
 def test_all_ignored_gives_nan():
     result = scores(confusion_matrix(torch.zeros(3, 4, dtype=int), torch.full((3, 4), 255), 2))
     assert all(np.isnan([result.miou, result.mean_accuracy, result.mean_f1, result.pixel_accuracy]))
+
+
+def test_more_classes_than_the_type_of_the_ground_truth_holds():
+    target = torch.tensor([0, 254, 255], dtype=torch.uint8)
+    confusion = confusion_matrix(torch.tensor([299, 254, 299]), target, 300)
+    assert confusion.nonzero().tolist() == [[0, 299], [254, 254]]
