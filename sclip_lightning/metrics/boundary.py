@@ -73,8 +73,14 @@ def boundary_counts(
     true_at, true_contour = _contours(true_map, num_classes)
     predicted_at, predicted_contour = _contours(predicted_map, num_classes)
     true_class, predicted_class = true_contour[true_at], predicted_contour[predicted_at]
-    true_hit = _near_equal(true_at, true_class, predicted_contour, predicted_class, steps)
-    predicted_hit = _near_equal(predicted_at, predicted_class, true_contour, true_class, steps)
+    occurs = np.zeros((2, num_classes), np.bool_)
+    occurs[0, true_class] = occurs[1, predicted_class] = True
+    in_both = occurs[0] & occurs[1]  # classes that the other contour has nowhere are not looked for
+    true_hit, predicted_hit = in_both[true_class], in_both[predicted_class]
+    true_hit[true_hit] = _near(true_at[true_hit], true_class[true_hit], predicted_contour, steps)
+    predicted_hit[predicted_hit] = _near(
+        predicted_at[predicted_hit], predicted_class[predicted_hit], true_contour, steps
+    )
 
     judged = true_map.ravel()[predicted_at] != num_classes
     void = _with_margin(true == num_classes, margin, False)
@@ -212,15 +218,6 @@ def _rings(farthest: int) -> list[tuple[Places, Places]]:
     order = squares.argsort(kind="stable")[: np.count_nonzero(squares <= farthest)]
     rings = np.split(order, np.flatnonzero(np.diff(squares[order])) + 1)
     return [(rows[ring], columns[ring]) for ring in rings]
-
-
-def _near_equal(
-    places: Places, classes: Codes, contour: Codes, found_there: Codes, steps: Sequence[Sequence[int]]
-) -> Mask:
-    """Whether a contour has the class of each place within reach; classes that it has nowhere are not looked for."""
-    hit = np.isin(classes, np.unique(found_there))
-    hit[hit] = _near(places[hit], classes[hit], contour, steps)
-    return hit
 
 
 def _near(places: Places, wanted: npt.NDArray[Any], plane: npt.NDArray[Any], steps: Sequence[Sequence[int]]) -> Mask:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sclip_lightning.errors import DataError
 
-__all__ = ["Codes", "RegionScores", "checked_labels", "confusion_matrix", "scores"]
+__all__ = ["Codes", "RegionScores", "checked_labels", "confusion_matrix", "in_bytes", "scores"]
 
 #: Labels in the smallest unsigned type that holds them: bytes are compared eight times as fast as int64.
 Codes = npt.NDArray[np.unsignedinteger[Any]]
@@ -91,6 +91,12 @@ def scores(confusion: Tensor) -> RegionScores:
         mean_f1=f1.nanmean().item(),
         pixel_accuracy=(hits.sum() / counts.sum()).item(),
     )
+
+
+def in_bytes(labels: Tensor) -> Tensor:
+    """The same labels as uint8 where these are larger integers that all fit, else the map as it is."""
+    large = labels.dtype in (torch.int16, torch.int32, torch.int64) and labels.numel() > 0
+    return labels.to(torch.uint8) if large and labels.min() >= 0 and labels.max() <= 255 else labels
 
 
 def checked_labels(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> tuple[Codes, Codes]:
