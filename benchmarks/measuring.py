@@ -6,7 +6,7 @@ import gc
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -18,7 +18,7 @@ from sclip_lightning.decoding import LastBlock
 from sclip_lightning.model.head import Head
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.towers import ClipTower
-from sclip_lightning.windows import SheetStep, Texts
+from sclip_lightning.windows import MapStep, SheetStep, Texts
 
 #: Height and width of the example after resizing, where 15 windows of 224 lie at stride 112, and of its labels.
 RESIZED, ORIGINAL = (448, 597), (480, 640)
@@ -39,17 +39,20 @@ def build_segmentor(
     decoder: LastBlock | None = None,
     upsampler: SheetStep | None = None,
     head: Head | None = None,
+    refiners: Sequence[MapStep] = (),
+    classes: int = CLASSES,
 ) -> SlidingWindowSegmentor:
-    """A segmentor of 171 made-up classes with SCLIP's attention; networks of the upsampler have random weights."""
-    queries = F.normalize(torch.randn(CLASSES, 512, generator=torch.Generator().manual_seed(0)), dim=-1)
+    """A segmentor of made-up classes with SCLIP's attention; networks of the upsampler have random weights."""
+    queries = F.normalize(torch.randn(classes, 512, generator=torch.Generator().manual_seed(0)), dim=-1)
     tower, steps = ClipTower(model.visual), [upsampler] if upsampler else []
     networks = {name: step.load_network(name, tower.text_width) for step in steps for name in step.networks}
     return SlidingWindowSegmentor(
         {"clip": tower, **networks},
-        Texts(queries, torch.arange(CLASSES)),
+        Texts(queries, torch.arange(classes)),
         decoder or LastBlock("sclip"),
         head or Head(40.0),
         sheet_steps=steps,
+        map_steps=refiners,
     ).to(device)
 
 

@@ -14,7 +14,7 @@ from sclip_lightning.commands.options import ALSO, KNOWN
 __all__ = ["COMMANDS", "listed"]
 
 #: Commands that import torch before they have a parser.
-COMMANDS = ("test", "ablate", "vocabularies", "app", "predict", "score")
+COMMANDS = ("test", "ablate", "vocabularies", "app", "predict", "score", "make-regions")
 
 
 class _FoundError(Exception):
@@ -34,9 +34,10 @@ def _parser_of(command: str) -> ArgumentParser:
     def stop(parser: ArgumentParser, *_: Any, **__: Any) -> None:
         raise _FoundError(parser)
 
+    name = command.replace("-", "_")
     with patch.object(ArgumentParser, "parse_args", stop):
         try:
-            getattr(import_module(f"sclip_lightning.commands.{command}"), f"run_{command}")([])
+            getattr(import_module(f"sclip_lightning.commands.{name}"), f"run_{name}")([])
         except _FoundError as found:
             (parser,) = found.args
     for action in parser._actions:

@@ -3,10 +3,8 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import fields, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from functools import lru_cache, partial
-from itertools import repeat, zip_longest
 from pathlib import Path
 from typing import Any, overload
 
@@ -20,13 +18,15 @@ from sclip_lightning.data.reading.images import ImageInput, RegionsInput, to_rgb
 from sclip_lightning.data.reading.layout import expand
 from sclip_lightning.data.reading.regions import unread_maps, without_maps
 from sclip_lightning.data.reading.segments import to_segments
+from sclip_lightning.data.reading.several import with_maps
 from sclip_lightning.data.reading.transforms import check_patch, image_pipeline, prepare
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.files import cache_folder
 from sclip_lightning.model.assembly import build_segmentor, load_networks
-from sclip_lightning.model.devices import Precision, autocast_type, find_device
+from sclip_lightning.model.devices import PrecisionChoice, autocast_type, find_device, resolve_precision
 from sclip_lightning.model.likeness import alike
 from sclip_lightning.model.memory import memory_for
+from sclip_lightning.model.needs import check_memory
 from sclip_lightning.model.negatives import choose_words
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.recall import Recall
@@ -45,8 +45,6 @@ __all__ = ["Background", "Segmentor"]
 VOCABULARIES = 16
 #: What a background can be given as: none, that of the published words, ``"auto"``, or words.
 Background = bool | str | Sequence[str]
-#: Stands where there are more images than segment maps, or fewer.
-_ABSENT: Any = object()
 
 
 class Segmentor:
@@ -61,7 +59,8 @@ class Segmentor:
         short_side: Pixels that the short side of images is resized to, 0 for their own size, None for the published
             value: 336 for own classes, that of the protocol for a benchmark's.
         device: ``"auto"`` (the first GPU, the CPU without one) or a torch device.
-        precision: That of the vision tower. bfloat16 is worth it on GPUs; most CPUs only emulate it.
+        precision: That of the networks. ``"auto"`` takes ``"bf16-mixed"`` where the hardware computes in bfloat16, else
+            ``"32-true"``; the attribute of this name says which.
         recall: Keeps features of images, so that the same image with other classes or another threshold needs no
             network again; for one thread at a time. None keeps nothing.
         cache: Folder that embeddings of names are kept in; None for the user's cache.
@@ -78,7 +77,7 @@ class Segmentor:
         *,
         short_side: int | None = None,
         device: str | torch.device = "auto",
-        precision: Precision = "32-true",
+        precision: PrecisionChoice = "32-true",
         recall: Recall | None = None,
         cache: Path | None = None,
         embed: Callable[[Callable[[], Texts]], Texts] = lambda make: make(),
@@ -88,8 +87,8 @@ class Segmentor:
         self.options = options
         self.short_side = short_side
         self.device = find_device(device)
-        self.precision = precision
-        self._autocast = autocast_type(precision, self.device)
+        self.precision, _ = resolve_precision(precision, self.device)
+        self._autocast = autocast_type(self.precision, self.device)
         self._embed = embed
         self.recall = recall
         self._cache = cache
@@ -107,7 +106,7 @@ class Segmentor:
         *,
         short_side: int | None = None,
         device: str | torch.device = "auto",
-        precision: Precision = "32-true",
+        precision: PrecisionChoice = "32-true",
         **options: Any,
     ) -> "Segmentor":
         """Load a segmentor.
@@ -126,13 +125,7 @@ class Segmentor:
             ConfigError: An unknown option, options that do not go together, or a device that is not there.
             CheckpointError: Weights that cannot be found, read or fitted.
         """
-        known = [option.name for option in fields(SegmentorOptions)]
-        unknown = sorted(options.keys() - set(known))
-        if unknown:
-            near = get_close_matches(unknown[0], known, cutoff=0.5) or known
-            msg = f"There is no option {unknown[0]!r}. Did you mean {' or '.join(near)}?"
-            raise ConfigError(msg)
-        chosen = SegmentorOptions(architecture=architecture, weights=weights, **options)
+        chosen = SegmentorOptions.of(architecture=architecture, weights=weights, **options)
         return cls(chosen, short_side=short_side, device=device, precision=precision)
 
     def changed(self, **options: Any) -> "Segmentor":
@@ -245,13 +238,7 @@ class Segmentor:
     def _one_by_one(
         self, images: Iterable[ImageInput], vocabulary: Vocabulary, regions: Iterable[RegionsInput] | None
     ) -> Iterator[Prediction]:
-        pairs: Iterable[tuple[Any, Any]] = zip(images, repeat(None))
-        if regions is not None:
-            pairs = zip_longest(images, regions, fillvalue=_ABSENT)
-        for number, (image, one) in enumerate(pairs, 1):
-            if image is _ABSENT or one is _ABSENT:
-                lacking = "image" if image is _ABSENT else "segment map"
-                raise DataError(f"There is no {lacking} number {number}. Give a segment map for each image.")
+        for number, image, one in with_maps(images, regions):
             try:
                 yield self._predict(image, vocabulary, one)
             except DataError as error:
@@ -287,6 +274,8 @@ class Segmentor:
             given = expand(regions) if isinstance(regions, str) else regions
             segments = torch.from_numpy(to_segments(given, size)).to(self.device)
         autocast = torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None)
+        names = len(model.queries), len(vocabulary.names)
+        check_memory(source, size, names, self.options, settings, self.device)
         with memory_for(source, size, self.options), autocast:
             native = torch.from_numpy(rgb).permute(2, 0, 1).to(self.device)
             segmentation = model.predict(network_input.to(self.device), size, native, segments)

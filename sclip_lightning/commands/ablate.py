@@ -111,6 +111,8 @@ class AblationCLI(TestCLI):
             reset_peak_memory(self.trainer.strategy.root_device)
             self.evaluate(**(kwargs | {"model": self.model}))
             first = self.model if row.folder not in self.laid else first
+            for trainer in (whole["trainer"], self._get(self.config_init, "trainer")):
+                trainer["precision"] = self.trainer.precision  # the first row has settled it for all
             folders.append(self.model.context.recording.folder)
         if is_first():
             self._report(folders)

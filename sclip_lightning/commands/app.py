@@ -20,7 +20,7 @@ from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.data.reading.words import read_words
 from sclip_lightning.errors import StoppedError
 from sclip_lightning.files import DEMO
-from sclip_lightning.model.devices import Precision
+from sclip_lightning.model.devices import PrecisionChoice
 from sclip_lightning.model.facts import load_method, method_names, model_section
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.ranges import above, at_least, check_number
@@ -162,7 +162,7 @@ def _build_parser() -> GuardedParser:
     parser.add_argument("--max_megabytes", type=float, default=32.0, help="Most of an uploaded file.")
     parser.add_argument("--memory", type=float, default=2.0, help="GiB of features that are kept, on the device.")
     parser.add_argument("--device", type=str, default="auto", help="auto (a GPU if there is one), cpu or cuda.")
-    parser.add_argument("--precision", type=Precision, default="32-true", help="Of the vision tower, as for predict.")
+    parser.add_argument("--precision", type=PrecisionChoice, default="auto", help="Of the networks, as for predict.")
     parser.add_argument("--short_side", type=int | None, help="Pixels that the short side of images is resized to.")
     parser.add_class_arguments(SegmentorOptions, "model")
     parser.set_defaults(DEFAULTS)

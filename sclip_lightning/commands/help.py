@@ -31,7 +31,7 @@ run
   --output_dir FOLDER          results land in FOLDER/BENCHMARK/NAME; lightning_logs by default
   --name NAME                  of the run's folder; made of the configurations' names by default
   --resume, --overwrite        insist on going on; start afresh. A run that is there goes on in any case
-  --trainer.accelerator A      cpu, gpu or auto;  --trainer.devices N;  --trainer.precision bf16-mixed
+  --trainer.accelerator A      cpu, gpu or auto;  --trainer.devices N;  --trainer.precision auto
   --predictions.labels true    keep label maps, which sclip compare --panels needs;  --save_vis: overlays
   --data.on_error skip         pass over images that cannot be read or scored"""
 
@@ -87,6 +87,32 @@ Test a method under several class files, with images' features computed once: a 
 
 {_MORE}
 """,
+    "reproduce": """\
+usage: sclip reproduce [-h] METHOD ... | demo | --all [--data NAME ...] [options]
+
+Run published rows again under their authors' protocol, and hold the scores against the published figures. Says first
+what is missing for any of them. Each row is a run of sclip test in a process of its own; given again, the command goes
+on where it ended. It needs the benchmarks' data, and fetches published weights where they are not in the cache.
+  sclip reproduce demo                                         needs nothing
+  sclip reproduce naclip --data VOC21 --data.root FOLDER       a published row
+  sclip reproduce --all --check --data.root FOLDER             what is missing for all of them
+
+rows
+  METHOD                       a published method; its rows are all figures that a run can be held against
+  --all                        every row of every method; what fails or is missing is left out, and named at the end
+  --data NAME ...              only rows on these benchmarks (VOC21, ...); nothing is run if one of them lacks something
+  --figures WORDS ...          only lists of figures with these words in their title: readme, PAMR, ...
+  --check                      say what is missing and what would be run, and run nothing
+
+data and run
+  --data.root FOLDER           with the benchmarks' folders in it; the environment variable SCLIP_DATA_ROOT otherwise
+  --data.regions FOLDER        segment maps, for methods that read some
+  --output_dir FOLDER          runs land in FOLDER/BENCHMARK/NAME, what can be sent of them in FOLDER/reproduced
+  --trainer.devices N          and every other option of sclip test. Those that change the model, its weights, the class
+                               names or the number of images make another experiment, which the result says
+
+Exits with 1 where a row is missing, failed, or came to another figure.
+""",
     "predict": f"""\
 usage: sclip predict --images FILE|FOLDER ... --classes NAMES [options]
 
@@ -100,6 +126,7 @@ images and classes
   --background                 a class 0 for whatever is none of the classes: without it every pixel goes to the best
                                of them, however badly that fits;  auto: of words that are not near any of them
   --short_side N               resize images so that their short side has N pixels; 336 by default
+  --refine_side N              refine maps of larger images at a short side of N pixels; 1024 by default, 0: never
   --on_error skip              pass over images that cannot be read or segmented
 
 {_PARTS}
@@ -107,7 +134,7 @@ images and classes
 run
   --output_dir FOLDER          predictions by default. The same command again goes on where it ended; a folder of other
                                settings or images is refused.  --overwrite: start afresh
-  --device D                   auto, cpu or cuda;  --precision bf16-mixed: faster on GPUs
+  --device D                   auto, cpu or cuda;  --precision 32-true: not in bfloat16, where that is faster
   --devices N                  share the images among N processes, one a device
   --export [coco,polygons]     for annotation tools: run-length masks, outlines in GeoJSON's form
 
@@ -132,7 +159,7 @@ page
 {_PARTS}
 
 run
-  --device D                   auto, cpu or cuda;  --precision bf16-mixed: faster on GPUs
+  --device D                   auto, cpu or cuda;  --precision 32-true: not in bfloat16, where that is faster
 
 {_MORE}
 """,

@@ -33,6 +33,7 @@ from sclip_lightning.engine.callbacks import (
 from sclip_lightning.engine.datamodule import SegmentationDataModule
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.engine.orderly_end import orderly_end
+from sclip_lightning.engine.precision import EvaluationTrainer
 from sclip_lightning.engine.ranks import TIMEOUT
 from sclip_lightning.errors import ConfigError, DataError, SclipError
 from sclip_lightning.records import load_records
@@ -238,6 +239,7 @@ def run_cli(cli: type[TestCLI], arguments: Sequence[str]) -> None:
     cli(
         SegmentationModule,
         SegmentationData,  # type: ignore[arg-type]  # see _Parser
+        trainer_class=EvaluationTrainer,
         subclass_mode_data=True,
         save_config_callback=ConfigWriter,
         trainer_defaults={

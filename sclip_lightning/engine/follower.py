@@ -2,7 +2,11 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from sclip_lightning.data.reading.dataset import SKIP_ADVICE, Sample
 from sclip_lightning.engine import wiring
@@ -80,11 +84,13 @@ class Follower:
         )
         self._finished: set[str] = lead.ranks.on_first(recording.finished)
         self._complete = self._finished.issuperset(self.context.ids)
+        sizes = wiring.sizes_that_fit(self.context, self._segmentor, options, settings, data)
+        precision = str(leader.trainer.precision)
         begin_session(
             self.context,
             data,
             self._evaluation.boundary_names,
-            lambda: wiring.describe_protocol(clip, self._segmentor, options, data, str(leader.trainer.precision)),
+            lambda: wiring.describe_protocol(clip, self._segmentor, options, data, precision, sizes),
             [*wiring.notes_on(options, settings, data), *warnings],
             self._complete,
         )
@@ -99,18 +105,35 @@ class Follower:
         if sample["id"] in self._finished:
             return
         started = time.perf_counter()
+        behind = self._leader.context.behind
         try:
             labels = self._leader.segment(sample, segmentor=self._segmentor).labels
+        except DataError as error:
+            behind.wait()  # what came before this image comes first, errors included
+            self._skip(sample["id"], error)
+            return
+        behind.hand_over(partial(self._count, sample, labels, time.perf_counter() - started))
+
+    @torch.inference_mode()  # as in the trainer's thread, whose tensors allow no other
+    def _count(self, sample: Sample, labels: Tensor, seconds: float) -> None:
+        """Behind the network: count and record an image that took so many seconds to segment."""
+        started = time.perf_counter()
+        try:
             counts = self._evaluation.update(labels, sample["mask"])
         except DataError as error:
-            if self._on_error == "stop":
-                raise DataError(f"{error} {SKIP_ADVICE}") from error
-            self.context.recording.skipped(sample["id"], str(error))
+            self._skip(sample["id"], error)
             return
-        self.context.recording.scored(sample["id"], counts, time.perf_counter() - started, sample["fingerprint"])
+        seconds += time.perf_counter() - started
+        self.context.recording.scored(sample["id"], counts, seconds, sample["fingerprint"])
+
+    def _skip(self, id_: str, error: DataError) -> None:
+        if self._on_error == "stop":
+            raise DataError(f"{error} {SKIP_ADVICE}") from error
+        self.context.recording.skipped(id_, str(error))
 
     def end(self) -> None:
         """Merge the records of all devices and write the results, before the leader does. A collective."""
+        self._leader.context.behind.wait()
         seconds = time.perf_counter() - self._started
         add_up(self.context, self._evaluation, self._leader.stop, seconds, anything_done=not self._complete)
         if self.context.is_first and self.context.results is not None:

@@ -14,6 +14,7 @@ from sclip_lightning.data.reading.dataset import SKIP_ADVICE, Sample
 from sclip_lightning.data.reading.segmentation_data import SegmentationData
 from sclip_lightning.engine.context import RunContext
 from sclip_lightning.engine.environment import describe_environment
+from sclip_lightning.engine.precision import settle_precision
 from sclip_lightning.engine.ranks import Ranks
 from sclip_lightning.engine.recording import Recording
 from sclip_lightning.errors import ConfigError, DataError, RunError
@@ -59,12 +60,13 @@ def open_run(trainer: Trainer, data: SegmentationData, parts: str, segment: Call
         segment: Labels of a sample, for callbacks.
 
     Raises:
-        ConfigError: See :func:`check_trainer`.
+        ConfigError: See :func:`check_trainer` and :func:`settle_precision`.
     """
     check_trainer(trainer)
     ranks = Ranks(trainer)
     log_dir = trainer.log_dir  # a broadcast: every rank must ask
     folder = Path(log_dir) if trainer.logger is not None and log_dir is not None else None
+    settle_precision(trainer, ranks, folder)
     temporary = TemporaryDirectory(prefix="sclip-") if folder is None and ranks.is_first else None
     place = folder or Path(ranks.on_first(lambda: temporary.name if temporary else ""))
     recording = Recording(place, ranks.rank)

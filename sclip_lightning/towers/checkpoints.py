@@ -29,7 +29,7 @@ from sclip_lightning.towers.huggingface import (
     shards_of,
 )
 
-__all__ = ["Clip", "check_finite", "fingerprint", "fit", "load_clip", "read_state_dict"]
+__all__ = ["Clip", "check_finite", "check_known", "fingerprint", "fit", "load_clip", "read_state_dict"]
 
 #: Entries of OpenAI's archives that describe the model and are no parameters.
 _METADATA = {"input_resolution", "context_length", "vocab_size"}
@@ -117,6 +117,25 @@ def load_clip(architecture: str = "ViT-B-16-quickgelu", weights: str | None = "o
     return Clip(model, tokenizer, architecture, description, fingerprint(model), described)
 
 
+def check_known(architecture: str, tag: str | None) -> None:
+    """Make sure that open_clip has a model and, where a tag is given, weights of this name for it.
+
+    Raises:
+        CheckpointError: It has not.
+    """
+    if architecture not in open_clip.list_models():
+        near = get_close_matches(architecture, open_clip.list_models(), cutoff=0.3)
+        msg = f"open_clip has no model {architecture!r}. Set --model.architecture to one it has, such as {near}."
+        raise CheckpointError(msg)
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag is not None and tag not in tags:
+        msg = (
+            f"Weights {tag!r} are neither a file nor a tag that open_clip knows for {architecture}. Set "
+            f"--model.weights to the path of a checkpoint, to one of {tags}, or to null for random weights."
+        )
+        raise CheckpointError(msg)
+
+
 @lru_cache(4)
 def _tokenizer(source: str, configuration: str, context: int | None) -> Callable[[list[str]], Tensor]:
     """Make a tokenizer, which takes a tenth of a second, once for all models of one source and configuration."""
@@ -128,17 +147,8 @@ def _tokenizer(source: str, configuration: str, context: int | None) -> Callable
 def _create(architecture: str, tag: str | None) -> nn.Module:
     """Build the model and, where a tag is given, let open_clip fetch its weights and load them as tensors alone."""
     folder = architecture.removeprefix("local-dir:") if architecture.startswith("local-dir:") else None
-    if folder is None and architecture not in open_clip.list_models():
-        near = get_close_matches(architecture, open_clip.list_models(), cutoff=0.3)
-        msg = f"open_clip has no model {architecture!r}. Set --model.architecture to one it has, such as {near}."
-        raise CheckpointError(msg)
-    tags = open_clip.list_pretrained_tags_by_model(architecture) if folder is None else []
-    if folder is None and tag is not None and tag not in tags:
-        msg = (
-            f"Weights {tag!r} are neither a file nor a tag that open_clip knows for {architecture}. Set "
-            f"--model.weights to the path of a checkpoint, to one of {tags}, or to null for random weights."
-        )
-        raise CheckpointError(msg)
+    if folder is None:
+        check_known(architecture, tag)
     try:
         with _quiet():
             return open_clip.create_model(

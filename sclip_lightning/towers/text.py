@@ -1,7 +1,7 @@
 """Text embeddings of class names: prompts, averaging, and a cache on disk."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ IMAGENET_TEMPLATES = tuple(template("{}") for template in open_clip.OPENAI_IMAGE
 
 #: Prompts per pass through the text tower.
 BATCH_SIZE = 256
+#: Prompts that must begin alike for that beginning to be computed by itself, and most beginnings in memory at a time:
+#: each takes up to 1 MiB.
+SHARED, BEGINNINGS = 16, 64
 
 #: Bytes of the checksum at the end of a cached bank.
 SEAL = 32
@@ -88,33 +91,95 @@ def build_text_bank(
 @torch.no_grad()
 @full_float32()
 def encode_prompts(clip: Clip, prompts: Sequence[str], device: torch.device | str = "cpu") -> Tensor:
-    """Embed prompts in batches of similar length; returns [N, D] float32, not normalised, on ``device``."""
-    tokens = clip.tokenizer(list(prompts))
-    order = _lengths(tokens).argsort(stable=True)
-    model = clip.model.to(device)
-    batches = order.split(BATCH_SIZE)
-    progress = tqdm(batches, "Encoding prompts", unit="batch", leave=False, disable=len(batches) < 4)
-    encoded = torch.cat([_encode(model, tokens[batch].to(device)) for batch in progress])
-    return encoded[order.argsort().to(encoded.device)]
+    """Embed prompts; returns [N, D] float32, not normalised, on ``device``.
 
-
-def _encode(model: Any, tokens: Tensor) -> Tensor:
-    """Text tower on [B, context] tokens.
-
-    CLIP's text tower is causal and reads its output at the end-of-text token, so what follows that token cannot matter:
-    the padding (most of the 77 positions for a short prompt) is cut off instead of computed. Towers of another kind run
-    as they are.
+    CLIP's text tower is causal and reads its output at the end-of-text token: what follows that token cannot matter,
+    and what many prompts begin with (a template up to its name) is the same for all of them. The former is cut off,
+    the latter is computed once. Towers of another kind run as they are.
     """
+    tokens = clip.tokenizer(list(prompts))
+    model = clip.model.to(device)
+    with tqdm(
+        total=len(tokens), desc="Encoding prompts", unit="prompt", leave=False, disable=len(tokens) < 1024
+    ) as bar:
+        if not _is_plain(model):
+            parts = []
+            for batch in tokens.split(BATCH_SIZE):
+                parts.append(model.encode_text(batch.to(device)).float())
+                bar.update(len(batch))
+            return torch.cat(parts)
+        encoded = torch.empty(len(tokens), model.text_projection.shape[1], device=device)
+        for beginnings, chosen, rows in _by_beginning(tokens):
+            _, past = _run(model, beginnings.to(device))
+            start = beginnings.shape[1]
+            for batch in _lengths(tokens[chosen]).argsort(stable=True).split(BATCH_SIZE):
+                ends = tokens[chosen[batch], start:]
+                ends = ends[:, : int(_lengths(ends).max())].to(device)
+                x, _ = _run(model, ends, [(k[rows[batch]], v[rows[batch]]) for k, v in past])
+                x = model.ln_final(x[torch.arange(len(x)), ends.argmax(dim=1)])  # end-of-text has the highest id
+                encoded[chosen[batch]] = (x @ model.text_projection).float()
+                bar.update(len(batch))
+        return encoded
+
+
+def _is_plain(model: Any) -> bool:
+    """Whether the text tower is causal, reads end-of-text and has CLIP's own blocks."""
     causal = getattr(model, "attn_mask", None) is not None and getattr(model, "text_pool_type", None) == "argmax"
     if not causal or not isinstance(model.text_projection, Tensor):
-        return model.encode_text(tokens).float()
-    length = int(_lengths(tokens).max())
-    tokens = tokens[:, :length]
-    x = model.token_embedding(tokens) + model.positional_embedding[:length]
-    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-    end = tokens.argmax(dim=1)  # end-of-text has the highest id
-    x = model.ln_final(x[torch.arange(len(x), device=x.device), end])
-    return (x @ model.text_projection).float()
+        return False
+    block = model.transformer.resblocks[0]
+    parts = {name for name, _ in block.named_children()}
+    return parts == {"ln_1", "attn", "ls_1", "ln_2", "mlp", "ls_2"} and hasattr(block.attn, "in_proj_weight")
+
+
+def _by_beginning(tokens: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Sort prompts by the longest beginning that at least ``SHARED`` of them have.
+
+    Yields:
+        Beginnings of one length, [G, p] tokens; indices of the prompts that begin so, [n]; the beginning of each, [n].
+    """
+    lengths = _lengths(tokens)
+    left = torch.ones(len(tokens), dtype=torch.bool)
+    for start in range(int(lengths.max()) - 1, 0, -1):
+        longer = (left & (lengths > start)).nonzero()[:, 0]
+        found, group, counts = tokens[longer, :start].unique(dim=0, return_inverse=True, return_counts=True)
+        shared = (counts >= (SHARED if start > 1 else 1)).nonzero()[:, 0]
+        for some in shared.split(BEGINNINGS) if len(shared) else ():
+            row = torch.full((len(found),), -1).scatter(0, some, torch.arange(len(some)))[group]
+            chosen = longer[row >= 0]
+            left[chosen] = False
+            yield found[some], chosen, row[row >= 0]
+
+
+def _run(
+    model: Any, tokens: Tensor, past: Sequence[tuple[Tensor, Tensor]] = ()
+) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """The blocks of the text tower.
+
+    Args:
+        model: The CLIP model.
+        tokens: [B, n].
+        past: Of each block, keys and values [B, heads, p, d] of the tokens before; none by default.
+
+    Returns:
+        [B, n, D], and of each block the keys and values of these tokens.
+    """
+    batch, number = tokens.shape
+    start = past[0][0].shape[2] if past else 0
+    x = model.token_embedding(tokens) + model.positional_embedding[start : start + number]
+    mask = model.attn_mask[start : start + number, : start + number]
+    made = []
+    for index, block in enumerate(model.transformer.resblocks):
+        attention = block.attn
+        packed = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
+        q, k, v = packed.view(batch, number, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
+        made.append((k, v))
+        if past:
+            k, v = (torch.cat(both, dim=2) for both in zip(past[index], (k, v), strict=True))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        x = x + block.ls_1(attention.out_proj(y.transpose(1, 2).flatten(2)))
+        x = x + block.ls_2(block.mlp(block.ln_2(x)))
+    return x, made
 
 
 def _lengths(tokens: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """``sclip ablate --beside``: whole configurations as rows of an ablation."""
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -28,19 +29,25 @@ def ablate(demo_scenes, tmp_path, monkeypatch):
     def run(*beside, configs=("demo.yaml", "demo/baseline.yaml")):
         given = [f"--config={name}" for name in configs]
         main(["ablate", *given, "--beside", *beside, *on_demo(demo_scenes), "--panels.count=0"])
-        return tmp_path / "lightning_logs/Demo/demo-baseline-ablation"
+        return next((tmp_path / "lightning_logs/Demo").glob("*demo-baseline-ablation"))
 
     return run
 
 
 @pytest.mark.slow
-def test_each_makes_a_row_that_is_a_run_of_its_own(ablate, demo_scenes, capsys):
-    folder = ablate("scclip.yaml", "some_share.yaml")
+def test_each_makes_a_row_that_is_a_run_of_its_own(ablate, demo_scenes, capsys, monkeypatch):
+    asked = iter([True])  # which precision fits is asked once, for all rows
+    monkeypatch.setattr("sclip_lightning.model.devices.computes_bfloat16", lambda device: next(asked))
+    Path("auto.yaml").write_text("trainer: {precision: auto}\n")
+    folder = ablate("scclip.yaml", "some_share.yaml", configs=("auto.yaml", "demo.yaml", "demo/baseline.yaml"))
     rows = {row[""]: row for row in json.loads((folder / "ablation.json").read_text())}
     assert list(rows) == ["vanilla attention", "baseline", "SC-CLIP", "some share"]
+    results = [json.loads(path.read_text()) for path in folder.glob("*/results.json")]
+    assert [one["protocol"]["precision"] for one in results] == ["bf16-mixed"] * 4
     assert rows["SC-CLIP"]["mIoU"] != rows["baseline"]["mIoU"] != rows["some share"]["mIoU"]
     config = yaml.safe_load((folder / "scclip/config.yaml").read_text())
     assert "beside" not in config
+    assert config["trainer"]["precision"] == "bf16-mixed"
     assert config["model"]["decoder"]["class_path"].endswith("SCCLIP")
     main(["test", f"--config={folder / 'scclip/config.yaml'}", "--name=again", *QUIET])
     again = json.loads((folder.parent / "again/results.json").read_text())

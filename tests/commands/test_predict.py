@@ -15,6 +15,7 @@ from sclip_lightning.cli import main
 from sclip_lightning.commands.predict import find_vocabulary
 from sclip_lightning.data import VOC21
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.model.devices import computes_bfloat16
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from sclip_lightning.vocabulary import Vocabulary
 from tests.fake_data import draw_labels, write_image
@@ -169,7 +170,7 @@ def test_configurations_of_test_give_their_model(predict, tmp_path, capsys):
     assert settings["steps"].startswith("LoftUp (mode affinity, ")
     assert "; DenseCRF (" in settings["steps"]
     assert settings["rcs"] == "ResidualAttention (tau 2.0, lam 0.4, first_layer 6, last_layer 9)"
-    assert settings["precision"] == "32-true"
+    assert settings["precision"] == ("bf16-mixed" if computes_bfloat16(torch.device("cpu")) else "32-true")
 
     Path("of-test.yaml").write_text(f"trainer: {{devices: 1}}\noutput_dir: elsewhere\n{NACLIP}")
     predict("--classes", CLASSES, "--output_dir=second", configs=["of-test.yaml"])
@@ -202,6 +203,24 @@ def test_class_files_and_benchmarks(predict):
 def test_bfloat16_runs_on_the_cpu(predict):
     predict("--classes", CLASSES, "--precision", "bf16-mixed")
     assert json.loads(Path("predictions/settings.json").read_text())["precision"] == "bf16-mixed"
+
+
+def test_precision_fits_the_machine_and_stays_that_of_the_folder(predict, monkeypatch, capsys):
+    def run(native):
+        monkeypatch.setattr("sclip_lightning.model.devices.computes_bfloat16", lambda device: native)
+        predict("--classes", CLASSES)
+        said = capsys.readouterr().err
+        made = yaml.safe_load(Path("predictions/config.yaml").read_text())["precision"]
+        assert made == json.loads(Path("predictions/settings.json").read_text())["precision"]
+        return made, said
+
+    made, said = run(True)
+    assert made == "bf16-mixed"
+    assert "Precision: bf16-mixed, since this CPU computes in bfloat16 (auto)." in said
+    Path("predictions/labels/one.png").unlink()
+    made, said = run(False)
+    assert made == "bf16-mixed"
+    assert "goes on as it was; by itself this CPU would take 32-true, though slowly" in said
 
 
 def test_random_weights_are_noted(predict, capsys):

@@ -9,7 +9,9 @@ from sclip_lightning.data import VOC21
 from sclip_lightning.engine.callbacks import PredictionWriter, ResultWriter
 from sclip_lightning.engine.context import run_context
 from sclip_lightning.engine.datamodule import SegmentationDataModule
+from sclip_lightning.engine.evaluation import Evaluation
 from sclip_lightning.engine.module import SegmentationModule
+from sclip_lightning.engine.precision import EvaluationTrainer
 from sclip_lightning.errors import ConfigError, DataError
 from tests.fake_data import write_voc
 
@@ -43,8 +45,8 @@ def test(tiny_clip, tmp_path):
     root = write_voc(tmp_path / "data", 2)
     module = SegmentationModule(architecture=tiny_clip, templates="none", crop=48, stride=32)
 
-    def run(*callbacks, data=None, **options):
-        trainer = Trainer(
+    def run(*callbacks, data=None, trainer=Trainer, **options):
+        trainer = trainer(
             accelerator="cpu",
             callbacks=list(callbacks),
             enable_progress_bar=False,
@@ -108,6 +110,33 @@ def test_probabilities_are_made_where_they_are_wanted(test, wanted):
             assert output.probabilities.shape == (21, *output.labels.shape)
 
 
+def test_what_fails_behind_the_network_ends_the_run(test, monkeypatch):
+    def refuse(*_):
+        raise DataError("The ground truth is of another table.")
+
+    monkeypatch.setattr(Evaluation, "update", refuse)
+    watcher = Watcher()
+    with pytest.raises(DataError, match=r"of another table\. .*--data.on_error skip"):
+        test(watcher)
+    assert watcher.contexts[0].recording.added == 0
+
+
+def test_callbacks_see_each_image_once_it_is_recorded(test):
+    class Keeper(Callback):
+        def setup(self, trainer, pl_module, stage):
+            self.context, self.seen = run_context(pl_module), []
+            self.context.each_image.append(self.keep)
+
+        def keep(self, sample, output, counts):
+            assert output.labels.shape == sample["mask"].shape
+            assert counts.confusion[2].sum() == (sample["mask"] != 255).sum()
+            self.seen.append((sample["id"], self.context.recording.added))
+
+    keeper = Keeper()
+    module = test(keeper)
+    assert keeper.seen == [(id_, number) for number, id_ in enumerate(module.context.ids, 1)]
+
+
 def test_an_image_segmented_again_has_the_same_labels_and_is_not_counted(test):
     watcher = Watcher()
     module = test(watcher)
@@ -147,6 +176,28 @@ def test_two_images_of_one_id_are_refused(test, tmp_path):
 def test_trainers_that_change_scores_are_refused(test, options, message):
     with pytest.raises(ConfigError, match=message):
         test(**options)
+
+
+def test_precision_fits_the_machine_and_stays_that_of_the_run(test, tmp_path, monkeypatch, capsys):
+    def run(native, *callbacks, version="a"):
+        monkeypatch.setattr("sclip_lightning.model.devices.computes_bfloat16", lambda device: native)
+        logger = CSVLogger(tmp_path, name="", version=version)
+        return test(*callbacks, trainer=EvaluationTrainer, logger=logger, precision="auto")
+
+    watcher = Watcher()
+    module = run(True, watcher)
+    assert module.trainer.precision == "bf16-mixed"
+    assert "Precision: bf16-mixed, since this CPU computes in bfloat16" in capsys.readouterr().out
+    alone = Watcher()
+    test(alone, precision="bf16-mixed")
+    assert all(output.labels.equal(alone.outputs[id_].labels) for id_, output in watcher.outputs.items())
+    assert run(False).trainer.precision == "bf16-mixed"
+    assert "goes on as it was; by itself this CPU would take 32-true" in capsys.readouterr().out
+    assert run(False, version="b").trainer.precision == "32-true"
+    run_file = tmp_path / "a/run.json"
+    run_file.write_text(run_file.read_text().replace("bf16-mixed", "16-mixed"))
+    with pytest.raises(ConfigError, match="computed in 16-mixed, which this CPU cannot do"):
+        run(True)
 
 
 def test_other_modules_have_no_context():

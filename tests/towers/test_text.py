@@ -40,6 +40,19 @@ def test_cutting_the_padding_off_changes_nothing(clip):
     torch.testing.assert_close(encode_prompts(clip, prompts), whole, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("together", [1, 64])
+def test_what_prompts_begin_with_is_computed_once(clip, monkeypatch, together):
+    monkeypatch.setattr(text, "SHARED", 3)
+    monkeypatch.setattr(text, "BEGINNINGS", together)
+    names = ("cat", "very old dog", "sheep", "sheep", "traffic light")
+    prompts = [template.replace("{}", name) for name in names for template in text.IMAGENET_TEMPLATES[:6]]
+    whole = clip.model.encode_text(clip.tokenizer(prompts))
+    seen, embed = [], clip.model.token_embedding.forward
+    monkeypatch.setattr(clip.model.token_embedding, "forward", lambda ids: seen.append(ids.shape) or embed(ids))
+    torch.testing.assert_close(encode_prompts(clip, prompts), whole, atol=1e-5, rtol=1e-5)
+    assert sum(rows * columns for rows, columns in seen) < 0.75 * int(clip.tokenizer(prompts).argmax(dim=1).sum())
+
+
 def test_order_survives_batching_by_length(clip, monkeypatch):
     prompts = [f"{'very ' * (7 - i)}long prompt {i}" for i in range(7)]
     at_once = encode_prompts(clip, prompts)

@@ -1,7 +1,5 @@
 """Keeping the resolved configuration with the results."""
 
-from functools import cached_property
-
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
@@ -24,26 +22,27 @@ class ConfigWriter(SaveConfigCallback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file on the first rank, for a run that has none."""
-        del trainer, stage
-        self._write(run_context(pl_module), replace=False)
+        del stage
+        self._write(run_context(pl_module), str(trainer.precision), replace=False)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file on the first rank, for a run that goes on."""
         datamodule = getattr(trainer, "datamodule", None)
         if isinstance(datamodule, SegmentationDataModule) and datamodule.remaining:
-            self._write(run_context(pl_module), replace=True)
+            self._write(run_context(pl_module), str(trainer.precision), replace=True)
 
-    def _write(self, context: RunContext, replace: bool) -> None:
+    def _write(self, context: RunContext, precision: str, replace: bool) -> None:
         if context.folder is None or not context.is_first:
             return
         path = context.folder / CONFIG
         if replace or not path.exists():
             with replacing(path) as temporary:
-                temporary.write_text(self._content, encoding="utf-8")
+                temporary.write_text(self._content(precision), encoding="utf-8")
 
-    @cached_property
-    def _content(self) -> str:
+    def _content(self, precision: str) -> str:
         config = self.config.clone()
+        if config.trainer.precision == "auto":
+            config.trainer.precision = precision  # what it was, wherever the file is read
         config.resume = config.overwrite = False  # how this session began is no part of the run
         content: str = self.parser.dump(config, skip_none=False)
         return content
