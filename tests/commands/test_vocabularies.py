@@ -48,48 +48,42 @@ def counts(folder):
 
 
 @pytest.mark.slow
-def test_digits_are_those_of_runs_by_themselves_and_features_are_computed_once(run, passes, capsys):
-    run("vocabularies")
+def test_digits_are_those_of_runs_by_themselves_from_features_computed_once(run, passes, capsys):
+    files = ("--class_files", "published", "distractors")
+    run("vocabularies", *files)
     assert len(passes) == 2  # one chunk of windows an image
     table = capsys.readouterr().out
-    assert all(name in table for name in ("published", "plain", "distractors", "Classes whose IoU changed most"))
-    names = ("published", "plain", "distractors")
-    results = {name: json.loads((FOLDER / name / "results.json").read_text()) for name in names}
-    assert [one["protocol"]["class_file"] for one in results.values()] == [
+    assert all(name in table for name in ("published", "distractors", "Classes whose IoU changed most"))
+    published, other = (json.loads((FOLDER / name / "results.json").read_text()) for name in files[1:])
+    assert (published["protocol"]["class_file"], other["protocol"]["class_file"]) == (
         "voc21.txt",
-        "voc21_plain.txt",
         "voc21_distractors.txt",
-    ]
-    assert counts(FOLDER / "plain") != counts(FOLDER / "published")
+    )
+    scored = counts(FOLDER / "published"), counts(FOLDER / "distractors")
+    assert scored[0] != scored[1]
+    rows = json.loads((FOLDER / "vocabularies.json").read_text())
+    (miou,) = [row for row in rows if row["class file"] == "distractors" and row["score"] == "mIoU"]
+    assert miou["value"] == other["metrics"]["mIoU"]
+    assert miou["- published"] == miou["value"] - published["metrics"]["mIoU"]
+    with (FOLDER / "classes.csv").open(newline="") as file:
+        boat = list(csv.DictReader(file))[4]
+    assert (boat["class"], boat["names in published"], boat["names in distractors"]) == ("boat", "ship", "boat")
+
     config = yaml.safe_load((FOLDER / "distractors/config.yaml").read_text())
     assert config["data"]["init_args"]["classes"] == "voc21_distractors.txt"
     main(["test", f"--config={FOLDER / 'distractors/config.yaml'}", "--name=alone"])
-    assert counts(Path("lightning_logs/VOC21/alone")) == counts(FOLDER / "distractors")
-    alone = json.loads(Path("lightning_logs/VOC21/alone/results.json").read_text())
-    assert alone["metrics"] == results["distractors"]["metrics"]
-    assert alone["protocol"] == results["distractors"]["protocol"]
-    rows = json.loads((FOLDER / "vocabularies.json").read_text())
-    (miou,) = [row for row in rows if row["class file"] == "distractors" and row["score"] == "mIoU"]
-    assert miou["value"] == alone["metrics"]["mIoU"]
-    assert miou["- published"] == miou["value"] - results["published"]["metrics"]["mIoU"]
-    with (FOLDER / "classes.csv").open(newline="") as file:
-        boat = list(csv.DictReader(file))[4]
-    assert (boat["class"], boat["names in published"], boat["names in plain"]) == ("boat", "ship", "boat")
+    alone = Path("lightning_logs/VOC21/alone")
+    assert counts(alone) == scored[1]
+    results = json.loads((alone / "results.json").read_text())
+    assert (results["metrics"], results["protocol"]) == (other["metrics"], other["protocol"])
 
-
-@pytest.mark.slow
-def test_it_goes_on_with_the_images_that_one_class_file_lacks(run, passes, capsys):
-    files = ("--class_files", "published", "plain")
-    run("vocabularies", *files)
-    whole = counts(FOLDER / "plain"), counts(FOLDER / "published")
-    (records,) = (FOLDER / "plain/records").glob("*.jsonl")
-    records.write_text("".join(records.read_text().splitlines(keepends=True)[:1]))  # as after a kill
-    (FOLDER / "plain/results.json").unlink()
+    # It goes on with the image that one class file lacks, as after a kill.
+    (records,) = (FOLDER / "distractors/records").glob("*.jsonl")
+    records.write_text("".join(records.read_text().splitlines(keepends=True)[:1]))
+    (FOLDER / "distractors/results.json").unlink()
     passes.clear()
     run("vocabularies", *files)
     assert len(passes) == 1
-    assert (counts(FOLDER / "plain"), counts(FOLDER / "published")) == whole
-    passes.clear()
-    run("vocabularies", *files)  # nothing is left to do
-    assert not passes
-    assert "Written to" in capsys.readouterr().out
+    assert (counts(FOLDER / "published"), counts(FOLDER / "distractors")) == scored
+    again = json.loads((FOLDER / "distractors/results.json").read_text())
+    assert again["metrics"] == other["metrics"]
