@@ -71,6 +71,22 @@ rows
 
 {_MORE}
 """,
+    "vocabularies": f"""\
+usage: sclip vocabularies --config FILE [options]
+
+Test a method under several class files, with images' features computed once: a run for each, and what names alone do.
+  sclip vocabularies --config demo.yaml                        needs nothing
+  --class_files FILE ...       published, plain (the data set's own names), distractors (these, and 64 words for scenes
+                               in the background), files of yours; the first is what others are compared with
+
+{_DATA}
+
+{_PARTS}
+
+{_RUN}
+
+{_MORE}
+""",
     "reproduce": """\
 usage: sclip reproduce [-h] METHOD ... | demo | --all [--data NAME ...] [options]
 
@@ -108,7 +124,7 @@ images and classes
   --images PATH ...            files and folders;  --recursive: subfolders, too
   --classes NAMES              split by commas, synonyms by = and |; a class file; or a benchmark (VOC21)
   --background                 a class 0 for whatever is none of the classes: without it every pixel goes to the best
-                               of them, however badly that fits
+                               of them, however badly that fits;  auto: of words that are not near any of them
   --short_side N               resize images so that their short side has N pixels; 336 by default
   --refine_side N              refine maps of larger images at a short side of N pixels; 1024 by default, 0: never
   --on_error skip              pass over images that cannot be read or segmented
@@ -135,6 +151,7 @@ page
   --host ADDRESS               127.0.0.1 by default, which no other machine can reach;  --port N: 7860 or the next free
   --open_browser               open it in the browser of this machine
   --classes NAMES              what stands in the box at the start
+  --background auto            what a background is made of once it is asked for: as for predict
   --max_megapixels N           of an image, 16 by default;  --max_megabytes N: of an uploaded file, 32 by default
   --memory GIB                 of features that are kept while you change words and numbers; 2 by default
   --short_side N               resize images so that their short side has N pixels; 336 by default

@@ -23,6 +23,8 @@ from sclip_lightning.engine.session_start import begin_session, open_run, remain
 from sclip_lightning.errors import DataError
 from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.model.recall import Recall
+from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.towers import Clip, load_clip
 from sclip_lightning.windows import Texts
 
@@ -38,6 +40,7 @@ class SegmentationModule(LightningModule):
     Attributes:
         clip: The model; loaded when a run begins, unless another module of the same weights has lent it.
         texts: Embeddings of the class names, likewise.
+        recall: Keeps features of images for segmentors of other names; None, the default, keeps nothing.
         stop: Asked between images whether to go on; by default nothing asks the run to stop.
 
     Raises:
@@ -49,6 +52,7 @@ class SegmentationModule(LightningModule):
         self.options = SegmentorOptions(**options)  # from this call jsonargparse knows names, types, defaults and help
         self.clip: Clip | None = None
         self.texts: Texts | None = None
+        self.recall: Recall | None = None
         self.stop = StopRequest()
         self._context: RunContext | None = None
 
@@ -94,7 +98,7 @@ class SegmentationModule(LightningModule):
         assert clip is not None  # configure_model has loaded it
         if self.texts is None:  # embedded on one rank, so that all have the same bits
             self.texts = self.context.ranks.on_first(lambda: wiring.embed_classes(clip, settings, data, self.device))
-        self.segmentor = build_segmentor(self.networks, self.texts, settings).to(self.device)
+        self.segmentor = build_segmentor(self.networks, self.texts, settings, self.recall).to(self.device)
         self.evaluation = Evaluation(data.benchmark).to(counting_device(self.device))
         self._sizes = wiring.sizes_that_fit(self.context, self.segmentor, options, settings, data)
         self.context.warnings = wiring.warnings_of(self.segmentor, options, settings, data)
@@ -157,8 +161,15 @@ class SegmentationModule(LightningModule):
             raise DataError(f"{error} {SKIP_ADVICE}") from error
         self.context.recording.skipped(id_, str(error))
 
-    def segment(self, sample: Sample, probabilities: bool = False) -> ImageOutput:
+    def segment(
+        self, sample: Sample, probabilities: bool = False, segmentor: SlidingWindowSegmentor | None = None
+    ) -> ImageOutput:
         """Segment a sample on this device; all that a test segments comes through here.
+
+        Args:
+            sample: As it was read.
+            probabilities: Give class probabilities, too.
+            segmentor: Another than the test's, of the same tower.
 
         Raises:
             DataError: It could not be read, holds no patch, or, where images may be skipped, does not fit in memory.
@@ -166,9 +177,10 @@ class SegmentationModule(LightningModule):
         if sample["error"] is not None:
             raise DataError(sample["error"])
         source, (height, width) = f"The image {sample['id']}", sample["mask"].shape
-        check_patch(sample["image"], self.segmentor.tower.patch_size, source, (height, width))
+        segmentor = segmentor or self.segmentor
+        check_patch(sample["image"], segmentor.tower.patch_size, source, (height, width))
         with wiring.memory_for(source, (height, width), self.options, self.data):
-            segmentation = self.segmentor.predict(sample["image"], (height, width), sample["rgb"], sample["regions"])
+            segmentation = segmentor.predict(sample["image"], (height, width), sample["rgb"], sample["regions"])
         return ImageOutput(segmentation.labels, segmentation.probabilities.half() if probabilities else None)
 
     def segment_again(self, sample: Sample) -> Tensor:
