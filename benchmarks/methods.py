@@ -1,7 +1,7 @@
 """What every method costs beside the bare tower and SCLIP: time and memory of `SlidingWindowSegmentor.predict`.
 
 One 480 x 640 image at short side 448 (15 windows of 224 at stride 112), 171 classes, ViT-B/16 with random weights,
-float32; COCO-Stuff's published numbers. TLP, prior and ResizedFeatures stand on SCLIP, and ratios are to it. LPOSS runs
+float32; COCO-Stuff's published numbers. TLP, prior and upsamplers stand on SCLIP, and ratios are to it. LPOSS runs
 DINO ViT-B/16 on the same windows, which is most of what it adds, and ProxyCLIP and its kin DINO ViT-B/8. The image is
 noise: what a graph of pixels costs does not depend on what it shows. The segment map has 300 squares, which random
 networks join to few segments.
@@ -30,7 +30,7 @@ from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
 from sclip_lightning.refine import LPOSS, TLP, LPOSSPlus
 from sclip_lightning.towers import load_clip
-from sclip_lightning.upsampling import ResizedFeatures
+from sclip_lightning.upsampling import NAF, ResizedFeatures
 from sclip_lightning.vocabulary import Vocabulary
 from sclip_lightning.windows import Texts
 
@@ -54,6 +54,8 @@ METHODS = {
         "refiners": [LPOSS(weights=None), LPOSSPlus()],
     },
     "ResizedFeatures, scale 4": {"upsampler": ResizedFeatures(4)},
+    "NAF, scale 4": {"upsampler": NAF(weights=None)},
+    "NAF, scale 2, per window": {"upsampler": NAF(weights=None, where="window", scale=2)},
     "ProxyCLIP": {"decoder": ProxyCLIP(weights=None)},
     "GLA-CLIP": {"decoder": GLACLIP(weights=None)},
     "CorrCLIP": {"decoder": CorrCLIP(weights=None)},
