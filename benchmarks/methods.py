@@ -30,7 +30,7 @@ from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
 from sclip_lightning.refine import LPOSS, TLP, LPOSSPlus
 from sclip_lightning.towers import load_clip
-from sclip_lightning.upsampling import NAF, ResizedFeatures
+from sclip_lightning.upsampling import NAF, AnyUp, ResizedFeatures
 from sclip_lightning.vocabulary import Vocabulary
 from sclip_lightning.windows import Texts
 
@@ -56,6 +56,7 @@ METHODS = {
     "ResizedFeatures, scale 4": {"upsampler": ResizedFeatures(4)},
     "NAF, scale 4": {"upsampler": NAF(weights=None)},
     "NAF, scale 2, per window": {"upsampler": NAF(weights=None, where="window", scale=2)},
+    "AnyUp, scale 2": {"upsampler": AnyUp(weights=None)},
     "ProxyCLIP": {"decoder": ProxyCLIP(weights=None)},
     "GLA-CLIP": {"decoder": GLACLIP(weights=None)},
     "CorrCLIP": {"decoder": CorrCLIP(weights=None)},

@@ -25,7 +25,7 @@ class SegmentorOptions:
             stride, logit_scale and thresholds. A part's own numbers do not depend on it.
         decoder: From windows to tokens: LastBlock, with an attention and ResCLIP's two parts.
         prior: What the class token says, added to all patches of its window: ClassTokenShare; null leaves it out.
-        upsampler: Gives the logits a finer grid: LoftUp, NAF, ResizedFeatures; null leaves it out.
+        upsampler: Gives the logits a finer grid: LoftUp, NAF, AnyUp, ResizedFeatures; null leaves it out.
         refiners: Refiners in the order they are applied, such as PAMR, DenseCRF, Bilateral, RegionVote.
         crop: Side of the sliding window in pixels; 0 takes each image whole, null does as the protocol.
         stride: Distance between windows in pixels; null does as the protocol.

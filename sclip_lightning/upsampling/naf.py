@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.ranges import at_least
-from sclip_lightning.upsampling.mixing.guided import GuidedUpsampler, covered_pixels
+from sclip_lightning.upsampling.mixing.guided import GuidedUpsampler, covered_pixels, together
 from sclip_lightning.upsampling.mixing.neighbours import mixed_logits, shifted_inwards
 from sclip_lightning.upsampling.networks.naf import KERNEL, NAFNetwork, load_naf
 from sclip_lightning.windows import MergedLogits, Scene, Sheet, Tokens, WindowGrid
@@ -26,8 +26,6 @@ from sclip_lightning.windows.colours import imagenet_colours
 
 __all__ = ["NAF", "naf_logits"]
 
-#: Pixels of guidance that pass through the network together, by kind of device: two windows of 224, and 64 of them.
-CPU_PIXELS, ACCELERATOR_PIXELS = 2**17, 2**22
 #: The network shrinks what has more pixels than this per position and axis.
 PIXELS_A_POSITION = 4
 
@@ -92,10 +90,8 @@ def naf_logits(network: NAFNetwork, image: Tensor, logits: Tensor, scale: int, k
     """
     height, width = logits.shape[2:]
     rows, columns = (shifted_inwards(cells, kernel, logits.device) for cells in (height, width))
-    together = CPU_PIXELS if image.device.type == "cpu" else ACCELERATOR_PIXELS
-    step = max(1, together // (image.shape[2] * image.shape[3]))
-    finer = []
-    for some, sources in zip(image.split(step), logits.split(step), strict=True):
+    number, finer = together(image), []
+    for some, sources in zip(image.split(number), logits.split(number), strict=True):
         queries = network.queries(some, (height * scale, width * scale))
         keys = F.avg_pool2d(queries.flatten(1, 2), scale).unflatten(1, queries.shape[1:3])
         finer.append(mixed_logits(queries, keys, sources, rows, columns, queries.shape[2] ** -0.5))

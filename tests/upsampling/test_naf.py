@@ -129,7 +129,7 @@ def test_one_cell_gives_its_logits(network):
 def test_neither_bands_nor_other_windows_change_anything(network, window, monkeypatch):
     whole = naf_logits(network, *window, 4)
     monkeypatch.setattr(neighbours, "CPU_BAND", 1)
-    monkeypatch.setattr("sclip_lightning.upsampling.naf.CPU_PIXELS", 1)
+    monkeypatch.setattr("sclip_lightning.upsampling.mixing.guided.CPU_PIXELS", 1)
     assert worst(naf_logits(network, *window, 4), whole) < 1e-6
 
 

@@ -12,7 +12,10 @@ from sclip_lightning.ranges import at_least
 from sclip_lightning.windows import Scene, Sheet, SheetStep, Tokens
 from sclip_lightning.windows.grid import cut_windows
 
-__all__ = ["GuidedUpsampler", "covered_pixels"]
+__all__ = ["GuidedUpsampler", "covered_pixels", "together"]
+
+#: Pixels of guidance that are encoded together, by kind of device: two windows of 224, and 80 of them.
+CPU_PIXELS, ACCELERATOR_PIXELS = 2**17, 2**22
 
 U = TypeVar("U", bound="GuidedUpsampler")
 
@@ -85,6 +88,12 @@ def covered_pixels(sheet: Sheet, scene: Scene) -> tuple[int, int]:
         if (height // patch[0], width // patch[1]) == cells:
             return cells[0] * patch[0], cells[1] * patch[1]
     return height, width
+
+
+def together(image: Tensor) -> int:
+    """How many of the images [B, 3, H, W] are to be encoded together, at least one: it bounds memory."""
+    budget = CPU_PIXELS if image.device.type == "cpu" else ACCELERATOR_PIXELS
+    return max(1, budget // (image.shape[2] * image.shape[3]))
 
 
 def _chosen(tokens: Tokens | None, chosen: slice) -> Tokens | None:

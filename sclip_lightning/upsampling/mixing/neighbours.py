@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Neighbours", "mixed_logits", "shifted_inwards"]
+__all__ = ["Neighbours", "mixed_logits", "shifted_inwards", "window_of_share", "within_share"]
 
 #: Numbers that a band of rows takes: 64 MiB of float32 on a CPU ...
 CPU_BAND = 2**24
@@ -46,6 +46,44 @@ def shifted_inwards(cells: int, kernel: int, device: torch.device | None = None)
     count = min(kernel, cells)
     first = (torch.arange(cells, device=device) - kernel // 2).clamp(0, cells - count)
     return Neighbours(first[:, None] + torch.arange(count, device=device))
+
+
+def window_of_share(cells: int, positions: int, share: float) -> tuple[Tensor, Tensor]:
+    """The cells that lie, wholly or in part, at most a share of the axis away from each position.
+
+    Computed in float32 in the order of AnyUp's released code, whose rounding decides where a window ends on a border.
+
+    Args:
+        cells: On the axis.
+        positions: On the axis, equally spaced.
+        share: Of the axis on either side; 0 for all cells.
+
+    Returns:
+        The first cell and the end (exclusive) of each position's window, [positions] int64 on the CPU.
+    """
+    if share <= 0:
+        return torch.zeros(positions, dtype=torch.int64), torch.full((positions,), cells)
+    centres = (torch.arange(positions, dtype=torch.float32) + 0.5) / positions
+    first = (cells * (centres - share).clamp(0, 1)).floor()
+    return first.long(), (cells * (centres + share).clamp(0, 1)).ceil().long()
+
+
+def within_share(cells: int, positions: int, share: float, device: torch.device | None = None) -> Neighbours:
+    """The cells of :func:`window_of_share`; the candidates of a cell are those of all its positions.
+
+    Args:
+        cells: On the axis.
+        positions: On the axis; where they are no multiple of the cells, each is a group by itself.
+        share: Of the axis on either side; 0 for all cells.
+        device: Of the result.
+    """
+    groups = cells if positions % cells == 0 else positions
+    first, end = (one.view(groups, -1) for one in window_of_share(cells, positions, share))
+    start = first.amin(dim=1)
+    count = int((end.amax(dim=1) - start).max())
+    candidates = start.clamp(max=cells - count)[:, None] + torch.arange(count)
+    allowed = (candidates[:, None] >= first[..., None]) & (candidates[:, None] < end[..., None])
+    return Neighbours(candidates.to(device), allowed.to(device))
 
 
 def mixed_logits(
