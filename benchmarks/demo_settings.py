@@ -3,6 +3,8 @@
 The demo's CLIP has six blocks and windows of 8 x 8 patches, so that published numbers say little. Candidates differ
 from the first of their method in one number, or two that belong together. No test scene is looked at.
 
+Candidates with a maker read its segment maps of the scenes, which need the extra [regions].
+
     python benchmarks/demo_settings.py [--scenes 64] [--methods SC-CLIP TLP ...]
 """
 
@@ -18,7 +20,9 @@ from sclip_lightning.decoding import (
     GLACLIP,
     SCCLIP,
     ClassTokenShare,
+    CorrCLIP,
     LastBlock,
+    OVStitcher,
     PresencePrior,
     ProcrustesAttention,
     ProxyCLIP,
@@ -27,12 +31,29 @@ from sclip_lightning.demo.benchmark import Demo, write_scenes
 from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
-from sclip_lightning.refine import LPOSS, TLP, LPOSSPlus
+from sclip_lightning.refine import LPOSS, TLP, LPOSSPlus, RegionVote
+from sclip_lightning.refine.region_vote import Unassigned
+from sclip_lightning.regions import Felzenszwalb
 from sclip_lightning.towers import build_text_bank, load_clip
 from sclip_lightning.vocabulary import Vocabulary
 
 CALIBRATED = SCCLIP(similarity_block=4, post_block=2, second_pass=(2, 5), class_share=0.3)
 PRIOR = PresencePrior(0.25, 0.0, 0.1, per_window=False)
+#: Of CorrCLIP and OV-Stitcher, by name.
+IN_SEGMENTS = {
+    "as published": {},
+    **{f"tau {x}": {"tau": x} for x in (10.0, 20.0, 40.0)},
+    **{f"eps {x}": {"eps": x} for x in (0.0, 0.1, 0.3)},
+    **{f"alpha {x}": {"alpha": x} for x in (0.0, 0.5)},
+    **{f"beta {x}": {"beta": x} for x in (0.0, 1.0, 2.0, 4.0)},
+    "middle_blocks 1": {"middle_blocks": 1},
+}
+
+
+def voted(unassigned: Unassigned = 0, **changes: float) -> dict:
+    """The region vote, on segment maps of a maker with other numbers than its defaults."""
+    return {"refiners": [RegionVote(unassigned)], "maker": Felzenszwalb(**changes)}
+
 
 #: By method: candidates by name, and the options that the numbers of one make. SC-CLIP's blocks lie as ViT-B/16's do,
 #: then one number differs, then what did better is put together.
@@ -134,6 +155,40 @@ CANDIDATES = {
         },
         lambda changes: {"prior": replace(PRIOR, **changes)},
     ),
+    "region vote": (
+        {
+            "the maker's defaults": {},
+            **{f"scale {x}": {"scale": x} for x in (25.0, 50.0, 200.0, 400.0)},
+            **{f"sigma {x}": {"sigma": x} for x in (0.0, 0.8)},
+            **{f"min_size {n}": {"min_size": n} for n in (20, 100, 200, 400)},
+            **{
+                f"scale {x}, min_size {n}": {"scale": x, "min_size": n}
+                for x in (50.0, 200.0) for n in (100, 200, 400)
+            },
+            "scale 200.0, unassigned smallest": {"scale": 200.0, "unassigned": "smallest"},
+        },
+        lambda changes: voted(**changes),
+    ),
+    "CorrCLIP": (
+        {
+            **IN_SEGMENTS,
+            **{
+                f"tau {t}, alpha {a}, beta {b}": {"tau": t, "alpha": a, "beta": b}
+                for t in (20.0, 40.0) for a in (0.0, 0.5) for b in (1.0, 2.0)
+            },
+        },
+        lambda changes: {"decoder": CorrCLIP("demo", "demo", **changes), **voted(scale=200.0)},
+    ),
+    "OV-Stitcher": (
+        {
+            **IN_SEGMENTS,
+            **{
+                f"tau {t}, alpha {a}, beta {b}": {"tau": t, "alpha": a, "beta": b}
+                for t in (20.0, 40.0) for a in (0.0, 0.25) for b in (0.5, 1.0, 2.0)
+            },
+        },
+        lambda changes: {"decoder": OVStitcher("demo", "demo", **changes), **voted(scale=200.0)},
+    ),
 }  # fmt: skip
 
 
@@ -158,11 +213,13 @@ def scores(candidates: dict[str, dict], scenes: int) -> dict[str, float]:
     model = yaml.safe_load((Path(__file__).parent.parent / "configs/demo.yaml").read_text())["model"]
     vocabulary, clip = Vocabulary.of(Demo.published), load_clip("demo", "demo")
     common = {"architecture": "demo", "weights": "demo", "templates": model["templates"]}
-    texts, segmentors = None, {}
+    texts, segmentors, makers = None, {}, {}
     for name, parts in candidates.items():
+        makers[name] = parts.pop("maker", None)
         settings = resolve(SegmentorOptions(**common, **parts), vocabulary)
         texts = texts or build_text_bank(clip, vocabulary.synonyms, settings.templates, torch.device("cpu"))
         segmentors[name] = build_segmentor(load_networks(clip, settings.parts), texts, settings)
+    segment = {maker: maker.load(torch.device("cpu")).segment for maker in {*makers.values()} if maker}
     classes = len(vocabulary.names)
     counts = {name: torch.zeros(classes, classes, dtype=torch.int64) for name in candidates}
     with tempfile.TemporaryDirectory() as folder:
@@ -173,8 +230,10 @@ def scores(candidates: dict[str, dict], scenes: int) -> dict[str, float]:
         for number in range(scenes):
             sample = data.dataset[number]
             true, scored = sample["mask"], sample["mask"] < classes
+            rgb = sample["rgb"].permute(1, 2, 0).contiguous().numpy()
+            regions = {None: None} | {maker: torch.from_numpy(make(rgb)).long() for maker, make in segment.items()}
             for name, segmentor in segmentors.items():
-                labels = segmentor.predict(sample["image"], tuple(true.shape)).labels
+                labels = segmentor.predict(sample["image"], tuple(true.shape), None, regions[makers[name]]).labels
                 pairs = true[scored].long() * classes + labels[scored]
                 counts[name] += pairs.bincount(minlength=classes**2).view(classes, classes)
     return {name: mean_iou(matrix) for name, matrix in counts.items()}

@@ -3,8 +3,8 @@
 One 480 x 640 image at short side 448 (15 windows of 224 at stride 112), 171 classes, ViT-B/16 with random weights,
 float32; COCO-Stuff's published numbers. TLP, prior and upsamplers stand on SCLIP, and ratios are to it. LPOSS runs
 DINO ViT-B/16 on the same windows, which is most of what it adds, and ProxyCLIP and its kin DINO ViT-B/8. The image is
-noise: what a graph of pixels costs does not depend on what it shows. The segment map has 300 squares, which random
-networks join to few segments.
+noise: what a graph of pixels costs does not depend on what it shows. The segment map has 300 rectangles, which random
+networks join to few segments. The vote alone has an image of VOC's size, 500 x 375, and 21 classes.
 
     python benchmarks/methods.py [--device cuda] [--repeats 5] [--size 448 597] [--methods SCLIP ProxyCLIP ...]
 """
@@ -28,7 +28,8 @@ from sclip_lightning.decoding import (
 from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
-from sclip_lightning.refine import LPOSS, TLP, LPOSSPlus
+from sclip_lightning.refine import LPOSS, TLP, LPOSSPlus, RegionVote
+from sclip_lightning.refine.region_vote import region_vote
 from sclip_lightning.towers import load_clip
 from sclip_lightning.upsampling import NAF, AnyUp, ResizedFeatures
 from sclip_lightning.vocabulary import Vocabulary
@@ -53,6 +54,7 @@ METHODS = {
         "decoder": LastBlock("maskclip", residual=True, padded=True),
         "refiners": [LPOSS(weights=None), LPOSSPlus()],
     },
+    "region vote": {"refiners": [RegionVote(0)]},
     "ResizedFeatures, scale 4": {"upsampler": ResizedFeatures(4)},
     "NAF, scale 4": {"upsampler": NAF(weights=None)},
     "NAF, scale 2, per window": {"upsampler": NAF(weights=None, where="window", scale=2)},
@@ -70,7 +72,16 @@ ALONE = {
     "DINO B/16 alone": "LPOSS+",
     "LPOSS+ alone": "LPOSS+",
     "DINO B/8 alone": "ProxyCLIP",
+    "region vote alone": "region vote",
 }
+#: Of the vote alone.
+VOTE = (500, 375)
+
+
+def rectangles(size: tuple[int, int], device: torch.device) -> torch.Tensor:
+    """A segment map [H, W] int64 of 300 equal segments."""
+    rows, columns = (torch.arange(side, device=device) for side in size)
+    return 1 + rows[:, None] * 15 // size[0] * 20 + columns * 20 // size[1]
 
 
 def main() -> None:
@@ -87,8 +98,8 @@ def main() -> None:
     texts = Texts(F.normalize(torch.randn(queries, 512), dim=-1), torch.arange(queries))
     image, size = torch.randn(3, *options.size, device=device), tuple(options.size)
     size = ORIGINAL if size == RESIZED else size
-    rows, columns = (torch.arange(side, device=device) for side in size)
-    regions = 1 + rows[:, None] * 15 // size[0] * 20 + columns * 20 // size[1]
+    regions, few = rectangles(size, device), rectangles(VOTE, device)
+    labels = torch.randint(21, VOTE, device=device)
     loaded = {}
 
     def segmentor(parts):
@@ -108,6 +119,8 @@ def main() -> None:
         own = model.scene(image, size)
         if what == "tower alone":
             return model.tower.visual(own.windows.pixels)
+        if what == "region vote alone":
+            return region_vote(labels, few, 21, 0)
         if what == "DINO B/16 alone":
             return own.networks[LPOSS.dino].values(own.windows.pixels)
         if what == "DINO B/8 alone":

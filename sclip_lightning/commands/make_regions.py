@@ -1,28 +1,26 @@
 """``sclip make-regions``: make segment maps of images, for parts that read one."""
 
-import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 from jsonargparse import Namespace
 
+from sclip_lightning.commands.many_images import (
+    add_work_options,
+    allow_large_images,
+    launch_for,
+    name_skipped,
+    refuse_skipped,
+)
 from sclip_lightning.commands.parsing.benchmarks import SegmentationData
 from sclip_lightning.commands.parsing.imports import GuardedParser, allow_imports
-from sclip_lightning.data.reading.images import ImageFile, check_images, find_images, to_rgb
+from sclip_lightning.data.reading.images import ImageFile, find_images, to_rgb
 from sclip_lightning.data.reading.masks import read_image
-from sclip_lightning.data.reading.pixels import MOST_PIXELS, allow_pixels
-from sclip_lightning.engine.interruption import StopRequest
-from sclip_lightning.engine.orderly_end import orderly_end
 from sclip_lightning.errors import DataError, UsageError, counted
-from sclip_lightning.model.devices import find_device
-from sclip_lightning.predicting.processes import launch_of
-from sclip_lightning.ranges import at_least, check_number
-from sclip_lightning.records.run_folder import clear_run, locked, remove_leftovers
+from sclip_lightning.jobs.session import carried_out
 from sclip_lightning.regions import RegionMaker
-from sclip_lightning.regions.folder import MAPS, MASKS, open_folder
-from sclip_lightning.regions.job import MapJob, MapSession, OnError
+from sclip_lightning.regions.job import MapJob
 from sclip_lightning.regions.records import MapRecord
 
 __all__ = ["run_make_regions"]
@@ -44,38 +42,21 @@ def run_make_regions(arguments: Sequence[str]) -> None:
     parser = _build_parser()
     options = parser.parse_args(_with_maker(allow_imports(arguments)))
     chosen = parser.instantiate_classes(options)
-    check_number(options.max_pixels, at_least(1, whole=True), "--max_pixels")
-    allow_pixels(options.max_pixels)
+    allow_large_images(options)
     maker: RegionMaker = chosen.maker
     files = _find_files(options, chosen.get("data"))
-    device = options.device if maker.on_device else "cpu"
-    launch = launch_of(options.devices, options.num_nodes, device, find_device)
-    folder = Path(options.output_dir).expanduser().absolute()
+    launch = launch_for(options, options.device if maker.on_device else "cpu")
     turned = options.images is not None
-    job = MapJob(files, to_rgb if turned else read_image, turned, folder, options.on_error)
-    if launch.is_first:
-        open_folder(folder)
-    stop = StopRequest()
-    session: MapSession | None = None
-
-    def progress() -> str:
-        return session.progress() if session is not None else f"No segment map was made; {folder} is as it was."
-
-    with (
-        stop.listen(launch.is_first, launch.launcher),
-        orderly_end(stop, _explain, progress),
-        locked(folder, "making segment maps", "--output_dir") if launch.is_first else nullcontext(),
-    ):
-        if launch.is_first:
-            if options.overwrite:
-                clear_run(folder, MAPS, (MASKS,))
-            remove_leftovers(folder)
-            _check_headers(job)
-        team = launch.start()
-        session = MapSession(job, team, stop, _explain)
-        records = session.run(maker.load(team.device))
-    if records is not None:
-        _report(job, records)
+    job = MapJob(
+        files=files,
+        folder=Path(options.output_dir).expanduser().absolute(),
+        on_error=options.on_error,
+        read=to_rgb if turned else read_image,
+        turned=turned,
+    )
+    outcome = carried_out(job, launch, lambda team: maker.load(team.device), _explain, options.overwrite)
+    if outcome is not None:
+        _report(job, *outcome)
 
 
 def _with_maker(arguments: list[str]) -> list[str]:
@@ -103,16 +84,6 @@ def _find_files(options: Namespace, data: SegmentationData | None) -> list[Image
     return [ImageFile(sample.image.absolute(), sample.id) for sample in listing.samples()[: data.num_samples]]
 
 
-def _check_headers(job: MapJob) -> None:
-    """Find images that hold none before anything is loaded, unless they are to be skipped."""
-    if job.on_error == "stop":
-        try:
-            check_images([job.files[index] for index in job.remaining()])
-        except DataError as error:
-            msg = f"{error} To skip such images: --on_error skip."
-            raise DataError(msg) from error
-
-
 def _explain(error: BaseException) -> str | None:
     """What happened and what to do about it; None where we do not know."""
     if isinstance(error, OSError):
@@ -128,14 +99,9 @@ def _explain(error: BaseException) -> str | None:
     )
 
 
-def _report(job: MapJob, records: Sequence[MapRecord]) -> None:
+def _report(job: MapJob, maps: Sequence[MapRecord], skipped: Sequence[str]) -> None:
     """Print what was made; raises DataError where images were skipped."""
-    maps = [record for record in records if record.skipped is None]
-    skipped = [record.skipped for record in records if record.skipped is not None]
-    for problem in skipped:
-        sys.stderr.write(f"Skipped: {problem}\n")
-    if not maps:
-        raise DataError(f"None of the {len(job.files)} images has a segment map. The first: {skipped[0]}")
+    name_skipped(skipped)
     numbers = np.array([record.segments for record in maps])
     lines = [
         f"{counted(len(maps), 'image has', 'images have')} a segment map in {job.folder}",
@@ -148,18 +114,12 @@ def _report(job: MapJob, records: Sequence[MapRecord]) -> None:
             "--maker.iou_threshold or --maker.stability_threshold, or take more points."
         )
     print("\n" + "\n".join(lines))  # noqa: T201  what the command is for
-    if skipped:
-        msg = (
-            f"{counted(len(skipped), 'image was', 'images were')} skipped, named above; the others are done. The same "
-            "command tries again."
-        )
-        raise DataError(msg)
+    refuse_skipped(job, skipped)
 
 
 def _build_parser() -> GuardedParser:
     parser = GuardedParser(prog="sclip make-regions", description=_DESCRIPTION)
     parser.add_argument("--images", type=str, nargs="+", help="Image files and folders of such.")
-    parser.add_argument("--recursive", action="store_true", help="Take images from subfolders, too.")
     parser.add_subclass_arguments(
         SegmentationData, "data", required=False, help="Instead of --images: a benchmark, whose split is taken."
     )
@@ -173,18 +133,5 @@ def _build_parser() -> GuardedParser:
         help="A folder. Where it holds maps made in the same way, those are made only that are missing; made in "
         "another way, it is refused.",
     )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="Delete the maps that the folder holds and start afresh."
-    )
-    parser.add_argument(
-        "--on_error", type=OnError, default="stop", help="What to do about an image that cannot be read or segmented."
-    )
-    parser.add_argument("--max_pixels", type=int, default=MOST_PIXELS, help="Most pixels that an image may have.")
-    parser.add_argument(
-        "--devices", type=int, default=1, help="Processes on each machine, one a device; several share the images."
-    )
-    parser.add_argument(
-        "--num_nodes", type=int, default=1, help="Machines, which share --output_dir; a scheduler starts the command."
-    )
-    parser.add_argument("--device", type=str, default="auto", help="Of SAM: auto (a GPU if there is one), cpu or cuda.")
+    add_work_options(parser, "maps", "Of SAM: auto (a GPU if there is one), cpu or cuda.")
     return parser

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,13 @@ import torch
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 
 from sclip_lightning.commands.failures import explain
+from sclip_lightning.commands.many_images import (
+    add_work_options,
+    allow_large_images,
+    launch_for,
+    name_skipped,
+    refuse_skipped,
+)
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.model_only import ModelParser
@@ -18,26 +24,24 @@ from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.commands.parsing.replaced import check_replaced
 from sclip_lightning.data.reading.benchmark import read_class_file
 from sclip_lightning.data.reading.heif import INSTALL_HEIF
-from sclip_lightning.data.reading.images import ImageFile, check_images, find_images, unread_images
+from sclip_lightning.data.reading.images import ImageFile, find_images, unread_images
 from sclip_lightning.data.reading.layout import expand
-from sclip_lightning.data.reading.pixels import MOST_PIXELS, allow_pixels
 from sclip_lightning.data.reading.regions import SegmentMaps, unread_maps, without_maps
-from sclip_lightning.engine.interruption import StopRequest
-from sclip_lightning.engine.orderly_end import orderly_end
+from sclip_lightning.data.reading.words import read_words
 from sclip_lightning.errors import DataError
 from sclip_lightning.exports import TOLERANCE
 from sclip_lightning.files import DEMO
-from sclip_lightning.model.devices import Precision, PrecisionChoice, find_device, resolve_precision
+from sclip_lightning.jobs.processes import Alone, Team
+from sclip_lightning.jobs.session import carried_out
+from sclip_lightning.model.devices import Precision, PrecisionChoice, resolve_precision
 from sclip_lightning.model.likeness import warning_of
+from sclip_lightning.model.negatives import passed_over
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import check_options, resolve
-from sclip_lightning.predicting.job import Export, OnError, PredictionJob
-from sclip_lightning.predicting.processes import Alone, launch_of
-from sclip_lightning.predicting.session import PredictionSession, nothing_done
-from sclip_lightning.predicting.settings import open_folder, recorded_precision
+from sclip_lightning.predicting.fitting import check_largest
+from sclip_lightning.predicting.job import ChosenClasses, Export, PredictionJob
 from sclip_lightning.ranges import at_least, check_number
-from sclip_lightning.records.artefacts import PREDICTIONS, SETTINGS
-from sclip_lightning.records.run_folder import clear_run, locked, remove_leftovers
+from sclip_lightning.records.artefacts import BACKGROUND
 from sclip_lightning.reports.shares import ShareTable
 from sclip_lightning.segmentor import Segmentor
 from sclip_lightning.vocabulary import Vocabulary
@@ -62,71 +66,83 @@ def run_predict(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     check_replaced(arguments)
     chosen: SegmentorOptions = parser.instantiate_classes(options).model
+    if options.refine_side is not None:
+        chosen = replace(chosen, refine_side=options.refine_side)
     # Whatever can be found wrong before the weights are loaded.
-    check_number(options.max_pixels, at_least(1, whole=True), "--max_pixels")
+    allow_large_images(options)
     check_number(options.tolerance, at_least(0), "--tolerance")
-    allow_pixels(options.max_pixels)
     files = find_images(options.images, options.recursive)
-    vocabulary = find_vocabulary(options.classes, options.background)
+    vocabulary = find_vocabulary(options.classes, _background_of(options.background))
     check_options(chosen, vocabulary)
-    resolve(chosen, vocabulary, options.short_side)
+    settings = resolve(chosen, vocabulary, options.short_side)
     maps = _find_maps(options, chosen.region_readers, files)
-    launch = launch_of(options.devices, options.num_nodes, options.device, find_device)
+    launch = launch_for(options, options.device)
     if isinstance(launch, Alone):  # else each process looks at its own device, once it has one
         resolve_precision(options.precision, launch.device)
     if launch.is_first:
         _name_unread(options, maps)
-    folder = open_folder(options.output_dir) if launch.is_first else Path(options.output_dir).expanduser().absolute()
-    config = parser.dump(options, skip_none=False)
-    exports = list(dict.fromkeys(options.export or ()))
-    job = PredictionJob(files, vocabulary, folder, config, options.on_error, exports, options.tolerance, maps)
-    stop, why = StopRequest(), partial(explain, options=chosen)
-    session: PredictionSession | None = None
+    classes = ChosenClasses(vocabulary)
+    job = PredictionJob(
+        files=files,
+        folder=Path(options.output_dir).expanduser().absolute(),
+        on_error=options.on_error,
+        classes=classes,
+        config=partial(parser.dump, options, skip_none=False),
+        exports=list(dict.fromkeys(options.export or ())),
+        tolerance=options.tolerance,
+        maps=maps,
+        # Of several processes, each looks at its own device when it comes to an image.
+        check_fit=partial(check_largest, vocabulary=vocabulary, options=chosen, settings=settings, device=launch.device)
+        if isinstance(launch, Alone)
+        else None,
+    )
 
-    def progress() -> str:
-        return session.progress() if session is not None else nothing_done(folder)
-
-    with (
-        stop.listen(launch.is_first, launch.launcher),
-        orderly_end(stop, why, progress),
-        locked(folder, "predicting", "--output_dir") if launch.is_first else nullcontext(),
-    ):
-        if launch.is_first:
-            if options.overwrite:
-                clear_run(folder, PREDICTIONS, (SETTINGS,))
-            remove_leftovers(folder)
-            _check_headers(job)
-        team = launch.start()
-        options.precision = team.on_first(lambda: _settle_precision(options.precision, team.device, folder))
-        job = replace(job, config=parser.dump(options, skip_none=False))
+    def load(team: Team) -> Segmentor:
+        options.precision = team.on_first(lambda: _settle_precision(options.precision, team.device, job))
         segmentor = Segmentor(
             chosen, short_side=options.short_side, device=team.device, precision=options.precision, embed=team.on_first
         )
-        segmentor.sliding_window(vocabulary)  # names are embedded now, which takes all processes
+        if options.background == "auto":
+            classes.words = segmentor.background_words(vocabulary)
+            classes.vocabulary = find_vocabulary(options.classes, classes.words)
+        segmentor.sliding_window(classes.vocabulary)  # names are embedded now, which takes all processes
         if team.is_first:
-            for warning in segmentor.settings(vocabulary).warnings:
+            if classes.words:
+                _name_words(classes.words, job.folder)
+            for warning in segmentor.settings(classes.vocabulary).warnings:
                 sys.stderr.write(f"Note: {warning}\n")
-            for warning in warning_of(segmentor.alike(vocabulary)):
+            for warning in warning_of(segmentor.alike(classes.vocabulary)):
                 sys.stderr.write(f"Note: {warning} Use other words.\n")
-        session = PredictionSession(job, team, stop, why)
-        outcome = session.run(segmentor)
+        return segmentor
+
+    outcome = carried_out(job, launch, load, partial(explain, options=chosen), options.overwrite)
     if outcome is not None:
         _report(job, chosen, *outcome)
 
 
-def _check_headers(job: PredictionJob) -> None:
-    """Find images that hold none before anything is loaded, unless they are to be skipped."""
-    if job.on_error == "stop":
-        try:
-            check_images([job.files[index] for index in job.remaining()], job.maps)
-        except DataError as error:
-            msg = f"{error} To skip such images: --on_error skip."
-            raise DataError(msg) from error
+def _background_of(given: bool | str) -> bool | tuple[str, ...]:
+    """What ``--background`` means before there are weights, by which words may be chosen.
+
+    Raises:
+        DataError: A list of words that cannot be read.
+    """
+    return given == "auto" or (read_words(given) if isinstance(given, str) else given)
 
 
-def _settle_precision(asked: str, device: torch.device, folder: Path) -> Precision:
+def _name_words(words: Sequence[str], folder: Path) -> None:
+    """Say what background was chosen, and how to choose another."""
+    near = passed_over(words)
+    shown = ", ".join(near[:10]) + (f" and {len(near) - 10} more" if near[10:] else "")
+    beside = f" Near one of your classes, and left out: {shown}." if near else ""
+    sys.stderr.write(
+        f"Background: {', '.join(words)}.{beside} These {len(words)} words stand in {folder / BACKGROUND}; edited, "
+        "they are taken with --background FILE.\n"
+    )
+
+
+def _settle_precision(asked: str, device: torch.device, job: PredictionJob) -> Precision:
     """What ``--precision`` means, with a word about why; raises ConfigError where the device cannot compute in it."""
-    found, why = resolve_precision(asked, device, recorded_precision(folder))
+    found, why = resolve_precision(asked, device, job.made_with_before().get("precision"))
     if why:
         sys.stderr.write(f"{why}\n")
     return found
@@ -162,8 +178,7 @@ def _name_unread(options: Namespace, maps: SegmentMaps | None) -> None:
 
 def _report(job: PredictionJob, chosen: SegmentorOptions, table: ShareTable, skipped: Sequence[str]) -> None:
     """Print the shares, and what else there is to say of the result; raises DataError where images were skipped."""
-    for problem in skipped:
-        sys.stderr.write(f"Skipped: {problem}\n")
+    name_skipped(skipped)
     if chosen.weights is None:
         sys.stderr.write("Note: the weights are random; the labels mean nothing.\n")
     if DEMO in (chosen.weights, chosen.architecture):
@@ -174,22 +189,16 @@ def _report(job: PredictionJob, chosen: SegmentorOptions, table: ShareTable, ski
     number = len(job.files)
     left_out = f", {len(skipped)} of {number} images skipped" if skipped else ""
     print(f"\n{table.summary()}{left_out}\n\nWritten to {job.folder}")  # noqa: T201  what the command is for
-    if skipped:
-        were = "was" if len(skipped) == 1 else "were"
-        msg = (
-            f"{len(skipped)} of {number} images {were} skipped, named above; the others are done. The same command "
-            "tries them again."
-        )
-        raise DataError(msg)
+    refuse_skipped(job, skipped)
 
 
-def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> Vocabulary:
+def find_vocabulary(classes: str | Sequence[str], background: bool | Sequence[str] = False) -> Vocabulary:
     """The classes that ``--classes`` means.
 
     Args:
         classes: Names in one text or a list, the path of a class file, or the name of a benchmark or of its shipped
             class file.
-        background: Add a background.
+        background: Add a background, or one of these words.
 
     Raises:
         DataError: No such class file.
@@ -203,7 +212,8 @@ def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> V
         for benchmark in published_benchmarks():
             if classes.casefold() in (benchmark.name.casefold(), benchmark.class_file.casefold()):
                 vocabulary = Vocabulary.of(benchmark)
-                return vocabulary.with_background() if background else vocabulary
+                words = None if background is True else background
+                return vocabulary if words is False else vocabulary.with_background(words)
         if not classes.endswith(".txt"):
             return Vocabulary.parse(classes, background)
         names = ", ".join(benchmark.name for benchmark in published_benchmarks())
@@ -237,9 +247,14 @@ def _build_parser() -> GuardedParser:
     )
     parser.add_argument(
         "--background",
-        action="store_true",
+        nargs="?",
+        const=True,
+        default=False,
+        type=bool | str,
+        metavar="auto|FILE",
         help="Add a class 0 for whatever is none of the classes: published words for stuff, less those that name a "
-        "class, and pixels less certain than --model.prob_threshold.",
+        "class, and pixels less certain than --model.prob_threshold. auto: up to 64 words for scenes that are not near "
+        "any of the classes; FILE: words of yours, one a line.",
     )
     parser.add_argument(
         "--regions",
@@ -257,19 +272,12 @@ def _build_parser() -> GuardedParser:
         action="store_true",
         help="Take nearest pixels of segment maps of another size than their image, which are an error else.",
     )
-    parser.add_argument("--recursive", action="store_true", help="Take images from subfolders, too.")
     parser.add_argument(
         "--output_dir",
         type=str,
         default="predictions",
         help="A folder. Where it holds predictions made in the same way, those images are done only that are not done "
         "yet; devices may change, and images may be added. Made in another way, it is refused.",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="Delete the predictions that the folder holds and start afresh."
-    )
-    parser.add_argument(
-        "--on_error", type=OnError, default="stop", help="What to do about an image that cannot be read or segmented."
     )
     parser.add_argument(
         "--export",
@@ -283,19 +291,7 @@ def _build_parser() -> GuardedParser:
         default=TOLERANCE,
         help="Pixels that exported polygons may be away from the exact outlines; 0 for exact ones.",
     )
-    parser.add_argument(
-        "--max_pixels",
-        type=int,
-        default=MOST_PIXELS,
-        help="Most pixels that an image may have; a small file may unpack to any number of them.",
-    )
-    parser.add_argument(
-        "--devices", type=int, default=1, help="Processes on each machine, one a device; several share the images."
-    )
-    parser.add_argument(
-        "--num_nodes", type=int, default=1, help="Machines, which share --output_dir; a scheduler starts the command."
-    )
-    parser.add_argument("--device", type=str, default="auto", help="auto (a GPU if there is one), cpu or cuda.")
+    add_work_options(parser, "predictions", "auto (a GPU if there is one), cpu or cuda.")
     parser.add_argument(
         "--precision",
         type=PrecisionChoice,
@@ -308,6 +304,11 @@ def _build_parser() -> GuardedParser:
         type=int | None,
         help="Pixels that the short side of images is resized to, 0 for their own size; by default 336, or what is "
         "published for a benchmark's classes.",
+    )
+    parser.add_argument(
+        "--refine_side",
+        type=int | None,
+        help="Pixels of the short side that refiners of maps bound a larger image to: short for --model.refine_side.",
     )
     parser.add_class_arguments(SegmentorOptions, "model")
     parser.set_defaults(DEFAULTS)

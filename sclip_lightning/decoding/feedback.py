@@ -15,7 +15,7 @@ from torch import Tensor
 from sclip_lightning.decoding.affinity.line_of_sight import in_sight, lines_between_patches
 from sclip_lightning.ranges import LOGIT_SCALES, above, at_least, between
 from sclip_lightning.refine.pamr import pamr_weights, smooth
-from sclip_lightning.windows import Part
+from sclip_lightning.windows import Extent, Part
 from sclip_lightning.windows.merge import bilinear_operator
 
 __all__ = ["SemanticFeedback", "patch_affinity", "patch_labels"]
@@ -60,6 +60,10 @@ class SemanticFeedback(Part):
         """Factor on the scaled products of the second pass."""
         assert self.tau is not None and self.lam is not None
         return self.tau * (1 - self.lam)
+
+    def memory(self, extent: Extent) -> int:
+        """Logits of all queries at the pixels of a window, before and after an iteration of PAMR."""
+        return 2 * 4 * extent.queries * extent.window_pixels
 
     def bias(self, logits: Tensor, windows: Tensor, cells: tuple[int, int], patch_size: tuple[int, int]) -> Tensor:
         """What the second pass adds to its attention logits.

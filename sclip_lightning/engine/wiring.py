@@ -1,21 +1,26 @@
 """From a test's options and data to its settings and segmentor, and to the words that describe them."""
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
 
+from sclip_lightning.data.reading.layout import image_sizes
 from sclip_lightning.data.reading.regions import unread_maps
 from sclip_lightning.data.reading.segmentation_data import SegmentationData
 from sclip_lightning.engine import evaluation
+from sclip_lightning.engine.context import RunContext
 from sclip_lightning.engine.datamodule import SegmentationDataModule
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import DEMO, cache_folder
 from sclip_lightning.model import memory
 from sclip_lightning.model.description import describe_segmentor
 from sclip_lightning.model.likeness import alike, warning_of
+from sclip_lightning.model.needs import check_memory, grows
 from sclip_lightning.model.options import SegmentorOptions, parts_of
+from sclip_lightning.model.refining import refined_size
 from sclip_lightning.model.settings import Settings, resolve
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.towers import Clip, build_text_bank
@@ -31,6 +36,7 @@ __all__ = [
     "notes_on",
     "notes_on_weights",
     "settle",
+    "sizes_that_fit",
     "warnings_of",
 ]
 
@@ -73,9 +79,15 @@ def describe_protocol(
     options: SegmentorOptions,
     data: SegmentationData,
     precision: str,
+    sizes: Iterable[tuple[int, int]],
 ) -> dict[str, Any]:
-    """Everything the scores depend on, images aside; one entry per choice."""
+    """Everything the scores depend on, images aside; one entry per choice.
+
+    The size at which maps are refined is one where some image is larger: no benchmark's is under the default.
+    """
     benchmark, templates = data.benchmark, options.templates
+    side = segmentor.refine_side
+    bounded = segmentor.refines_maps and any(refined_size(size, side) != size for size in sizes)
     return {
         **data.describe_data(),
         "classes": len(benchmark.classes),
@@ -85,6 +97,7 @@ def describe_protocol(
         "short_side": data.resolved_short_side,
         "long_side": data.resolved_long_side,
         **describe_segmentor(segmentor),
+        **({"refine_side": side} if bounded else {}),
         "architecture": clip.architecture,
         "architecture_sha256": clip.configuration_sha256[:12],
         "weights": clip.weights,
@@ -126,6 +139,29 @@ def notes_on_weights(options: SegmentorOptions, benchmark: str) -> list[str]:
             "--model.weights out, or name others, for a CLIP that has seen photographs."
         ]
     return []
+
+
+def sizes_that_fit(
+    context: RunContext,
+    segmentor: SlidingWindowSegmentor,
+    options: SegmentorOptions,
+    settings: Settings,
+    data: SegmentationData,
+) -> set[tuple[int, int]]:
+    """All sizes that images have, where anything depends on them; none else. A collective.
+
+    Raises:
+        DataError: There is surely too little memory for the largest, and none are to be skipped.
+    """
+    names = len(segmentor.queries), len(data.benchmark.classes)
+    if not (segmentor.refines_maps or grows(names, settings)):
+        return set()
+    sizes = context.ranks.on_first(lambda: image_sizes(data.dataset.files))
+    if sizes and data.on_error == "stop":
+        largest = max(sizes, key=lambda size: size[0] * size[1])
+        device = segmentor.queries.device
+        check_memory(f"The largest image of {data.benchmark.name}", largest, names, options, settings, device)
+    return sizes
 
 
 def memory_for(

@@ -103,5 +103,6 @@ def build_segmentor(
         map_steps=[
             step.fitted(tower.depth, tower.patch_size) for step in settings.refiners if isinstance(step, MapStep)
         ],
+        refine_side=settings.refine_side,
         recall=recall,
     )

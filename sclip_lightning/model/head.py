@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sclip_lightning.ranges import LOGIT_SCALES, at_least, between, check_numbers
-from sclip_lightning.windows import MergedLogits
+from sclip_lightning.windows import MergedLogits, ResizedMaps
 from sclip_lightning.windows.merge import ACCELERATOR_BLOCK, CPU_BLOCK
 
 __all__ = ["Head"]
@@ -76,23 +76,52 @@ class Head:
         plain = len(logits) == count
         maps = logits if plain and overwrite else logits.new_zeros(count, *logits.shape[1:])
         for rows in _row_blocks(logits):
-            queries = (logits[:, rows] * self.logit_scale).softmax(dim=0)
-            if plain:
-                maps[:, rows] = queries
-            else:
-                index = query_classes[:, None, None].expand_as(queries)
-                maps[:, rows] = maps[:, rows].scatter_reduce(0, index, queries, "amax")
+            self._fill(maps[:, rows], logits[:, rows], query_classes)
         return maps
 
-    def labels_from_probabilities(self, probabilities: Tensor) -> Tensor:
-        """Area filter, arg-max and threshold on [C, H, W] probabilities, as :meth:`labels` does; [H, W] int64."""
-        confidence, labels = probabilities.max(dim=0)
+    def merged_probabilities(self, merged: MergedLogits, query_classes: Tensor) -> Tensor:
+        """The same, bit by bit, of logits before they are one map: those of all synonyms never exist together."""
+        count = int(query_classes.max()) + 1
+        if merged.queries == count:
+            return self.probabilities(merged.full(), query_classes, overwrite=True)
+        maps = torch.zeros(count, *merged.output_size, device=merged.device)
+        for rows, logits in merged.bands(_rows_at_once(merged.queries, merged.output_size[1], merged.device)):
+            self._fill(maps[:, rows], logits, query_classes)
+        return maps
+
+    def labels_from_probabilities(self, probabilities: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """Area filter, arg-max and threshold, as :meth:`labels` does.
+
+        Args:
+            probabilities: [C, h, w] float32.
+            size: (H, W) that they are brought to, bilinear, in bands of rows; None for their own.
+
+        Returns:
+            [H, W] int64 class labels.
+        """
+        maps = ResizedMaps(probabilities, size or (probabilities.shape[1], probabilities.shape[2]))
+        small = None
         if self.area_threshold > 0:
-            small = self._is_small(labels, len(probabilities))
-            for rows in _row_blocks(probabilities):
-                kept = probabilities[:, rows].masked_fill(small[:, None, None], 0)
-                confidence[rows], labels[rows] = kept.max(dim=0)
-        return labels.masked_fill(confidence < self.prob_threshold, self.background)
+            small = self._is_small(self._best(maps, 0.0), len(probabilities))
+        return self._best(maps, self.prob_threshold, small)
+
+    def _best(self, maps: ResizedMaps, prob_threshold: float, excluded: Tensor | None = None) -> Tensor:
+        labels = torch.empty(maps.output_size, dtype=torch.int64, device=maps.maps.device)
+        for rows, block in maps:
+            for some in _row_blocks(block):
+                kept = block[:, some] if excluded is None else block[:, some].masked_fill(excluded[:, None, None], 0)
+                confidence, label = kept.max(dim=0)
+                labels[rows][some] = label.masked_fill_(confidence < prob_threshold, self.background)
+        return labels
+
+    def _fill(self, maps: Tensor, logits: Tensor, query_classes: Tensor) -> None:
+        """Write probabilities of classes [C, r, W] made of logits [Q, r, W]; ``maps`` hold zeros, or those logits."""
+        queries = (logits * self.logit_scale).softmax(dim=0)
+        if len(maps) == len(queries):
+            maps.copy_(queries)
+        else:
+            index = query_classes[:, None, None].expand_as(queries)
+            maps.copy_(maps.scatter_reduce(0, index, queries, "amax"))
 
     def _label(
         self, merged: MergedLogits, query_classes: Tensor, prob_threshold: float, excluded: Tensor | None = None
@@ -122,13 +151,18 @@ class Head:
 
 
 def _row_blocks(maps: Tensor) -> Iterator[slice]:
-    """Rows of [C, H, W] maps, so many at a time that intermediate results are small beside the maps.
-
-    Always multiples of 16: the softmax of a CPU treats what is left of a vector's width by itself, and rounds it
-    otherwise, so that other blocks would change last digits.
-    """
+    """Rows of [C, H, W] maps, so many at a time that intermediate results are small beside the maps."""
     _, height, width = maps.shape
-    budget = CPU_BLOCK if maps.device.type == "cpu" else ACCELERATOR_BLOCK
-    step = max(budget // (len(maps) * width) // 16, 1) * 16
+    step = _rows_at_once(len(maps), width, maps.device)
     for top in range(0, height, step):
         yield slice(top, min(top + step, height))
+
+
+def _rows_at_once(maps: int, width: int, device: torch.device) -> int:
+    """Always a multiple of 16.
+
+    The softmax of a CPU treats what is left of a vector's width by itself, and rounds it otherwise, so that other
+    blocks would change last digits.
+    """
+    budget = CPU_BLOCK if device.type == "cpu" else ACCELERATOR_BLOCK
+    return max(budget // (maps * width) // 16, 1) * 16

@@ -51,8 +51,8 @@ def memory_advice(options: SegmentorOptions) -> str:
     on_maps = [type(step).__name__ for step in options.refiners or () if step.works_on in ("logits", "probabilities")]
     if on_maps:
         advice.append(
-            f"{' and '.join(on_maps)} (--model.refiners) hold maps of all classes at the size of the image file: leave "
-            "them out, or make the image smaller"
+            f"{' and '.join(on_maps)} (--model.refiners) hold maps of all classes at the size of the image file, or at "
+            "that of --model.refine_side: lower this, leave them out, or make the image smaller"
         )
     merged = [type(step).__name__ for step in options.refiners or () if step.works_on == "sheet"]
     if merged:

@@ -1,10 +1,12 @@
 """The choices that make a segmentor, as the command line names them."""
 
 from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from sclip_lightning.decoding import LastBlock
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.model.refining import REFINE_SIDE
 from sclip_lightning.ranges import LOGIT_SCALES, at_least, between, check_numbers
 from sclip_lightning.towers.text import resolve_templates
 from sclip_lightning.windows import Decoder, Part, SheetStep, Step
@@ -18,7 +20,8 @@ class SegmentorOptions:
     """Options of a segmentor; null takes what is published for the classes it is used with.
 
     Attributes:
-        architecture: open_clip model name, local-dir:FOLDER with an open_clip_config.json inside, or demo.
+        architecture: open_clip model name (sclip weights lists them), local-dir:FOLDER with an open_clip_config.json
+            or the config.json of a CLIPModel of transformers inside, or demo.
         weights: A tag of open_clip (downloaded once), the path of a checkpoint, or null for random weights.
         templates: Prompt templates: imagenet (80), none, or a list of texts with one {} each.
         protocol: The method whose authors' constants count where none are given: the short side of images, crop,
@@ -27,6 +30,8 @@ class SegmentorOptions:
         prior: What the class token says, added to all patches of its window: ClassTokenShare; null leaves it out.
         upsampler: Gives the logits a finer grid: LoftUp, NAF, AnyUp, ResizedFeatures; null leaves it out.
         refiners: Refiners in the order they are applied, such as PAMR, DenseCRF, Bilateral, RegionVote.
+        refine_side: Most pixels of the short side of maps that PAMR, DenseCRF and Bilateral refine; the maps of larger
+            images are refined at that size, then brought to the image's. No benchmark has any; 0 is off.
         crop: Side of the sliding window in pixels; 0 takes each image whole, null does as the protocol.
         stride: Distance between windows in pixels; null does as the protocol.
         window_batch_size: Most windows in one pass through the tower; bounds memory.
@@ -52,6 +57,7 @@ class SegmentorOptions:
     prior: SheetStep | None = None
     upsampler: SheetStep | None = None
     refiners: list[Step] | None = None
+    refine_side: Annotated[int, at_least(0, whole=True)] = REFINE_SIDE
     crop: Annotated[int, at_least(0, whole=True)] | None = None
     stride: Annotated[int, at_least(1, whole=True)] | None = None
     window_batch_size: Annotated[int, at_least(1, whole=True)] = 32
@@ -75,6 +81,21 @@ class SegmentorOptions:
                 raise ConfigError(msg)
         if getattr(self.upsampler, "discards_logits", False):
             self._check_that_nothing_is_lost()
+
+    @classmethod
+    def of(cls, **options: Any) -> "SegmentorOptions":
+        """The same from names that a user wrote.
+
+        Raises:
+            ConfigError: An unknown one; or as the class itself.
+        """
+        known = [option.name for option in fields(cls)]
+        unknown = sorted(options.keys() - set(known))
+        if unknown:
+            near = get_close_matches(unknown[0], known, cutoff=0.5) or known
+            msg = f"There is no option {unknown[0]!r}. Did you mean {' or '.join(near)}?"
+            raise ConfigError(msg)
+        return cls(**options)
 
     @property
     def parts(self) -> list[Part]:

@@ -29,6 +29,7 @@ class Settings:
         refiners: The other steps, in order.
         templates: Prompt templates with one ``{}`` each.
         window_batch_size: Most windows in one pass through a network.
+        refine_side: Most pixels of the short side of maps that are refined.
         notes: What a reader of a result must know about where the numbers come from.
     """
 
@@ -39,6 +40,7 @@ class Settings:
     refiners: tuple[Step, ...]
     templates: tuple[str, ...]
     window_batch_size: int
+    refine_side: int
     notes: tuple[str, ...] = ()
 
     @property
@@ -123,6 +125,7 @@ def resolve(options: SegmentorOptions, vocabulary: Vocabulary, short_side: int |
         refiners=tuple(fill(step, "refiners") for step in options.refiners or ()),
         templates=resolve_templates(options.templates),
         window_batch_size=options.window_batch_size,
+        refine_side=options.refine_side,
         notes=tuple(stand_in_notes(None if own else options.protocol, benchmark, open_parts)),
     )
 

@@ -1,8 +1,6 @@
 """Segmentation of normalised images into a fixed set of names, without Lightning: the order of all steps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,6 +9,8 @@ from torch import Tensor, nn
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.model.head import Head
 from sclip_lightning.model.recall import Recall, Recalling
+from sclip_lightning.model.refining import REFINE_SIDE, at_size, refined_size
+from sclip_lightning.model.segmentation import Segmentation
 from sclip_lightning.ranges import at_least, check_number
 from sclip_lightning.towers import Tower
 from sclip_lightning.windows import (
@@ -18,6 +18,7 @@ from sclip_lightning.windows import (
     MapStep,
     MergedLogits,
     Part,
+    ResizedMaps,
     Scene,
     Sheet,
     SheetStep,
@@ -31,34 +32,11 @@ from sclip_lightning.windows import (
 )
 from sclip_lightning.windows.steps import check_order
 
-__all__ = ["Segmentation", "SlidingWindowSegmentor"]
+__all__ = ["SlidingWindowSegmentor"]
 
 #: Windows beyond which tokens become logits chunk by chunk, where no step asks for them: those of an image of some 13
 #: megapixels, larger than any benchmark's. Products of other shapes may round last digits otherwise.
 MANY_WINDOWS = 1024
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """What segmenting one image gives.
-
-    Attributes:
-        labels: [H, W] int64 class labels.
-    """
-
-    labels: Tensor
-    _scene: Scene
-    _merged: MergedLogits
-    _maps: Tensor | None
-    _segmentor: "SlidingWindowSegmentor"
-
-    @cached_property
-    def probabilities(self) -> Tensor:
-        """[C, H, W] float32 class probabilities, after refiners, before area filter, threshold and steps on labels.
-
-        Made when first asked for, since all of them take C times as much memory as the labels and more.
-        """
-        return self._segmentor.class_maps(self._merged, self._scene) if self._maps is None else self._maps
 
 
 class SlidingWindowSegmentor(nn.Module):
@@ -80,6 +58,7 @@ class SlidingWindowSegmentor(nn.Module):
         map_steps: Refiners: steps on whole maps at the output size, in order; those of logits come first, then those of
             probabilities, then those of labels.
         recall: Where results are kept for images that come again; None keeps nothing.
+        refine_side: Most pixels of the short side of maps that are refined, see :func:`refined_size`; 0 bounds nothing.
 
     Raises:
         ConfigError: The stride is greater than the crop, no window may pass at a time, or steps on maps are in an order
@@ -102,11 +81,13 @@ class SlidingWindowSegmentor(nn.Module):
         sheet_steps: Sequence[SheetStep] = (),
         map_steps: Sequence[MapStep] = (),
         recall: Recall | None = None,
+        refine_side: int = REFINE_SIDE,
     ) -> None:
         super().__init__()
         check_sliding_window(crop, stride)
         check_order(map_steps)
         check_number(window_batch_size, at_least(1, whole=True), "--model.window_batch_size")
+        check_number(refine_side, at_least(0, whole=True), "--model.refine_side")
         self.networks = nn.ModuleDict(dict(networks))
         self.register_buffer("queries", texts.queries.float(), persistent=False)
         self.register_buffer("query_classes", texts.classes, persistent=False)
@@ -118,12 +99,18 @@ class SlidingWindowSegmentor(nn.Module):
         self.window_batch_size = window_batch_size
         self.sheet_steps = tuple(sheet_steps)
         self.map_steps = tuple(map_steps)
+        self.refine_side = refine_side
         self.recall = Recall(limit=0) if recall is None else recall
 
     @property
     def tower(self) -> Tower:
         """CLIP's."""
         return self.networks["clip"]  # type: ignore[return-value]  # a ModuleDict forgets what it holds
+
+    @property
+    def refines_maps(self) -> bool:
+        """Whether there are steps on logits or probabilities of whole maps, which ``refine_side`` is about."""
+        return any(step.works_on != "labels" for step in self.map_steps)
 
     @torch.no_grad()
     @full_float32()
@@ -147,16 +134,18 @@ class SlidingWindowSegmentor(nn.Module):
             ConfigError: A step is given nothing of what it needs, or makes numbers that are not finite.
         """
         scene = self.scene(image, output_size, rgb, regions)
-        merged = self.merged_logits(scene)
-        maps = None
-        if any(step.works_on != "labels" for step in self.map_steps):
-            maps = self.class_maps(merged, scene)
-            labels = self.head.labels_from_probabilities(maps)
+        # Labels have the image's size, in bands of rows; maps of all classes need not.
+        size = refined_size(scene.output_size, self.refine_side) if self.refines_maps else scene.output_size
+        merged, refined = self.merged_logits(scene, size), at_size(scene, size)
+        if self.refines_maps:
+            maps = self.class_maps(merged, refined)
+            labels = self.head.labels_from_probabilities(maps, scene.output_size)
+            resized = ResizedMaps(maps, scene.output_size)
         else:
             labels = self.head.labels(merged, self.query_classes)
         for step in self._map_steps("labels"):
             labels = step(labels, scene)
-        return Segmentation(labels, scene, merged, maps, self)
+        return Segmentation(labels, resized.full if self.refines_maps else lambda: self.class_maps(merged, scene))
 
     def scene(
         self,
@@ -213,19 +202,20 @@ class SlidingWindowSegmentor(nn.Module):
             _check_finite(sheet.logits, step)
         return sheet
 
-    def merged_logits(self, scene: Scene) -> MergedLogits:
-        """Logits of all queries, merged lazily to the output size, before refiners."""
+    def merged_logits(self, scene: Scene, size: tuple[int, int] | None = None) -> MergedLogits:
+        """Logits of all queries, merged lazily to a size, by default the output size, before refiners."""
+        size = size or scene.output_size
 
         def merged() -> MergedLogits:
             sheet = self.sheet(scene)
-            return MergedLogits(sheet.logits, sheet.grid, scene.output_size)
+            return MergedLogits(sheet.logits, sheet.grid, size)
 
-        return self.recall.of("logits", (self.decoder, self.sheet_steps, *_inputs(scene)), merged)
+        return self.recall.of("logits", (self.decoder, self.sheet_steps, size, *_inputs(scene)), merged)
 
     @torch.no_grad()
     @full_float32()
     def class_maps(self, merged: MergedLogits, scene: Scene) -> Tensor:
-        """Class probabilities [C, H, W] float32 after refiners, before area filter and threshold.
+        """Class probabilities [C, h, w] float32 after refiners, at the merged size, before area filter and threshold.
 
         Raises:
             ConfigError: Some are not finite.
@@ -234,12 +224,15 @@ class SlidingWindowSegmentor(nn.Module):
         return self.recall.of("maps", read, lambda: self._class_maps(merged, scene))
 
     def _class_maps(self, merged: MergedLogits, scene: Scene) -> Tensor:
-        maps = merged.full()
-        with torch.autocast(maps.device.type, enabled=False):
-            for step in self._map_steps("logits"):
-                maps = step(maps, scene)
-                _check_finite(maps, step)
-            maps = self.head.probabilities(maps, self.query_classes, overwrite=True)
+        with torch.autocast(merged.device.type, enabled=False):
+            if steps := self._map_steps("logits"):
+                maps = merged.full()
+                for step in steps:
+                    maps = step(maps, scene)
+                    _check_finite(maps, step)
+                maps = self.head.probabilities(maps, self.query_classes, overwrite=True)
+            else:
+                maps = self.head.merged_probabilities(merged, self.query_classes)
             for step in self._map_steps("probabilities"):
                 maps = step(maps, scene)
                 _check_finite(maps, step)

@@ -1,1 +1,1 @@
-"""``sclip predict`` over any number of images: sessions, processes, and what lies in the folder of predictions."""
+"""Predictions of many images, for ``sclip predict``: what is made of each, and what is written about all."""

@@ -1,106 +1,133 @@
-"""What is to be done in a folder of predictions, what of it is done, and the files about all images together."""
+"""Predictions over many images: what of them is done, and the files about all images together."""
 
 import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from sclip_lightning.data.reading.images import ImageFile, stamp_of
+import torch
+
+from sclip_lightning.data.reading.images import ImageFile, check_images, stamp_of, turned_size
 from sclip_lightning.data.reading.regions import SegmentMaps
-from sclip_lightning.errors import RunError
+from sclip_lightning.engine.environment import describe_environment
+from sclip_lightning.errors import DataError, RunError
 from sclip_lightning.exports import TOLERANCE, write_coco, write_polygons
 from sclip_lightning.exports.label_maps import exported
 from sclip_lightning.files import replacing, write_text
-from sclip_lightning.predicting.settings import COMPLETE, UNFINISHED, PredictionSettings
-from sclip_lightning.records.artefacts import CLASSES, CONFIG, LABELS, OVERLAYS, SHARES
+from sclip_lightning.jobs.job import ImageJob
+from sclip_lightning.jobs.manifest import COMPLETE, Kind
+from sclip_lightning.model.description import describe_segmentor
+from sclip_lightning.records.artefacts import BACKGROUND, CLASSES, CONFIG, LABELS, OVERLAYS, PREDICTIONS, SHARES
 from sclip_lightning.records.predicted import PredictedImage, PredictedImages
-from sclip_lightning.records.run import Session
-from sclip_lightning.records.whole import is_whole
 from sclip_lightning.reports.cells import csv_cell
 from sclip_lightning.reports.shares import ShareTable
+from sclip_lightning.segmentor import Segmentor
 from sclip_lightning.vocabulary import Vocabulary
 
-__all__ = ["Export", "OnError", "PredictionJob", "class_table"]
+__all__ = ["ChosenClasses", "Export", "PredictionJob", "class_table"]
 
-OnError = Literal["stop", "skip"]
 Export = Literal["coco", "polygons"]
 
 
-@dataclass(frozen=True)
-class PredictionJob:
-    """What is asked for. What it writes about all images together, the first process alone writes.
+@dataclass
+class ChosenClasses:
+    """The classes of a job.
 
     Attributes:
-        files: The images.
-        vocabulary: The classes.
-        folder: Where everything is written.
-        config: The configuration with all defaults, as text.
-        on_error: What to do about an image that cannot be read or segmented.
+        vocabulary: They; where words for a background are to be chosen, with the published ones until they are.
+        words: Those that were chosen.
+    """
+
+    vocabulary: Vocabulary
+    words: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionJob(ImageJob[Segmentor, tuple[ShareTable, list[str]]]):
+    """Predictions that are asked for; in the end there are shares, and why some images have none.
+
+    Attributes:
+        classes: The classes, as they are once the worker is loaded, by whose weights a background may be chosen.
+        config: The configuration with all defaults, as text; asked for once the worker is loaded, which settles it.
         exports: Formats to write in the end.
         tolerance: Of exported polygons, in pixels.
         maps: Segment maps that are read with the images; None where no part reads any.
+        check_fit: Raises DataError where the largest of some images does not fit into memory; None to look later.
     """
 
-    files: Sequence[ImageFile]
-    vocabulary: Vocabulary
-    folder: Path
-    config: str
-    on_error: OnError = "stop"
+    kind = Kind(
+        command="sclip predict",
+        results="predictions",
+        work="predicting",
+        bar="Segmenting",
+        written=PREDICTIONS,
+        settings=CONFIG,
+    )
+
+    classes: ChosenClasses
+    config: Callable[[], str]
     exports: Sequence[Export] = ()
     tolerance: float = TOLERANCE
     maps: SegmentMaps | None = None
+    check_fit: Callable[[Sequence[ImageFile]], None] | None = None
 
-    def results_of(self, name: str) -> tuple[Path, Path]:
-        """Label map and overlay of an image."""
-        return self.folder / LABELS / f"{name}.png", self.folder / OVERLAYS / f"{name}.png"
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The classes."""
+        return self.classes.vocabulary
 
-    def stamp_of(self, file: ImageFile) -> str:
-        """Size and time of the last change of an image's file, and of its segment map's where one is read."""
-        if self.maps is None:
-            return stamp_of(file.path)
-        path = self.maps.path_of(file.map_names)
-        return f"{stamp_of(file.path)},{stamp_of(path) if path else ''}"
+    def check_headers(self, files: Sequence[ImageFile]) -> None:
+        """Raise DataError where a file holds no image, has no segment map of its size, or does not fit in memory."""
+        check_images(files, self.maps)
+        if self.check_fit is not None:
+            self.check_fit(files)
+
+    def made_with(self, worker: Segmentor) -> dict[str, Any]:
+        """What labels depend on."""
+        return protocol_of(worker, self.vocabulary) | (self.maps.describe() if self.maps else {})
+
+    def environment(self, worker: Segmentor, device: torch.device) -> dict[str, str]:
+        """Versions, and the device."""
+        del worker
+        return describe_environment(device)
 
     def remaining(self) -> list[int]:
-        """Indices of the images without results, or of which a file is another now.
-
-        Raises:
-            RunError: The folder holds results of other images, or under other names.
-        """
+        """Indices of the images without results, or of which a file is another now; see :class:`ImageJob`."""
         images = PredictedImages(self.folder)
         self._check_names(images)
         return [index for index, file in enumerate(self.files) if not self._is_done(file, images)]
 
-    def begin(self, protocol: dict[str, object], session: Session) -> tuple[int, list[int]]:
-        """Say in the folder what it is going to hold, before the first image.
+    def prepare(self) -> None:
+        """Write configuration, classes and shares, and make the folders."""
+        write_text(self.folder / CONFIG, self.config())
+        write_text(self.folder / CLASSES, class_table(self.vocabulary))
+        if self.classes.words:
+            write_text(self.folder / BACKGROUND, "".join(f"{word}\n" for word in self.classes.words))
+        self.write_shares()
+        for name in (LABELS, OVERLAYS):
+            (self.folder / name).mkdir(exist_ok=True)
 
-        Args:
-            protocol: What labels depend on.
-            session: This start.
+    def results_of(self, file: ImageFile) -> tuple[Path, Path]:
+        """Label map and overlay of an image."""
+        return self.folder / LABELS / f"{file.name}.png", self.folder / OVERLAYS / f"{file.name}.png"
 
-        Returns:
-            The number of the session, and what :meth:`remaining` says.
+    def make(self, worker: Segmentor, file: ImageFile) -> PredictedImage:
+        """Segment an image and write what it gives."""
+        labels, overlay = self.results_of(file)
+        stamp = self._stamp_of(file)
+        regions = None if self.maps is None else self.maps.read(file.map_names, turned_size(file.path))
+        prediction = worker.predict(file.path, self.vocabulary, regions=regions)
+        prediction.save(labels)
+        with replacing(overlay) as temporary:
+            prediction.overlay(file.name).save(temporary, format="PNG")
+        height, width = prediction.labels.shape
+        return PredictedImage(str(file.path), file.name, (height, width), tuple(prediction.counts().tolist()), stamp)
 
-        Raises:
-            RunError: The folder holds predictions that cannot be gone on with.
-        """
-        earlier = PredictionSettings.load(self.folder)
-        now = PredictionSettings(protocol, images=len(self.files))
-        if earlier is not None:
-            now.check_continues(earlier, self.folder)
-        remaining = self.remaining()
-        sessions = earlier.sessions if earlier is not None else ()
-        if remaining or earlier is None:
-            done = len(self.files) - len(remaining)
-            replace(now, done=done, sessions=[*sessions, session]).save(self.folder)
-            write_text(self.folder / CONFIG, self.config)
-            write_text(self.folder / CLASSES, class_table(self.vocabulary))
-            self.write_shares()
-        for kind in (LABELS, OVERLAYS):
-            (self.folder / kind).mkdir(exist_ok=True)
-        return len(sessions), remaining
+    def skipped(self, file: ImageFile, problem: str) -> PredictedImage:
+        """What is recorded of an image that gets no results."""
+        return PredictedImage(str(file.path), file.name, skipped=problem)
 
     def write_shares(self) -> ShareTable:
         """Write ``shares.csv``: the images that have results, in the order of the images."""
@@ -112,12 +139,14 @@ class PredictionJob:
                 table.add(Path(image.path), image.id, image.size, image.shares)
         return table
 
+    def done(self) -> int:
+        """Number of images that have results."""
+        return len(PredictedImages(self.folder).done)
+
     def pause(self) -> int:
         """Write what is done so far; returns the number of images."""
         images = self.write_shares().images
-        settings = PredictionSettings.load(self.folder)
-        if settings is not None:
-            replace(settings, state=UNFINISHED, images=len(self.files), done=images).save(self.folder)
+        self.note(images)
         return images
 
     def finish(self) -> tuple[ShareTable, list[str]]:
@@ -132,11 +161,9 @@ class PredictionJob:
                 write_coco(self.folder, self._images, classes)
             if "polygons" in self.exports:
                 write_polygons(self.folder, self._images(), classes, self.tolerance)
-        settings = PredictionSettings.load(self.folder)
-        assert settings is not None  # written when the session began
-        done = replace(settings, state=COMPLETE, images=len(paths), done=table.images, skipped=skipped)
-        if done != settings:
-            done.save(self.folder)
+        self.note(table.images, COMPLETE, skipped)
+        if not table.images:
+            raise DataError(f"None of the {len(paths)} images could be segmented. The first: {skipped[0]}")
         return table, skipped
 
     def _images(self) -> Iterator[PredictedImage]:
@@ -144,9 +171,14 @@ class PredictionJob:
 
     def _is_done(self, file: ImageFile, images: PredictedImages) -> bool:
         known = images.done.get(str(file.path))
-        if known is None or known[1] != self.stamp_of(file):
-            return False
-        return all(path.is_file() and is_whole(path) for path in self.results_of(file.name))
+        return known is not None and known[1] == self._stamp_of(file) and self.has_results(file)
+
+    def _stamp_of(self, file: ImageFile) -> str:
+        """Size and time of the last change of an image's file, and of its segment map's where one is read."""
+        if self.maps is None:
+            return stamp_of(file.path)
+        path = self.maps.path_of(file.map_names)
+        return f"{stamp_of(file.path)},{stamp_of(path) if path else ''}"
 
     def _check_names(self, images: PredictedImages) -> None:
         names = {str(file.path): file.name for file in self.files}
@@ -171,3 +203,22 @@ def class_table(vocabulary: Vocabulary) -> str:
     for index, (name, words) in enumerate(zip(vocabulary.names, vocabulary.synonyms, strict=True)):
         writer.writerow([index, csv_cell(name), csv_cell(", ".join(words)), *vocabulary.palette[index].tolist()])
     return text.getvalue()
+
+
+def protocol_of(segmentor: Segmentor, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Everything that labels depend on, besides images."""
+    numbers, model = segmentor.settings(vocabulary), segmentor.sliding_window(vocabulary)
+    return {
+        "classes": [list(names) for names in vocabulary.synonyms],
+        "class_names": list(vocabulary.names),
+        "has_background": vocabulary.has_background,
+        "short_side": numbers.protocol.short_side,
+        "templates": list(numbers.templates),
+        **describe_segmentor(model),
+        **({"refine_side": model.refine_side} if model.refines_maps else {}),  # images may be added to a folder
+        "architecture": segmentor.clip.architecture,
+        "architecture_sha256": segmentor.clip.configuration_sha256[:12],
+        "weights": segmentor.clip.weights,
+        "weights_sha256": segmentor.clip.fingerprint[:12],
+        "precision": segmentor.precision,
+    }

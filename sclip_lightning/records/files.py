@@ -11,7 +11,7 @@ from sclip_lightning.files import store_folder
 from sclip_lightning.records.artefacts import RECORDS
 from sclip_lightning.records.record import ImageRecord
 
-__all__ = ["RecordWriter", "Records", "load_records", "record_files"]
+__all__ = ["Record", "RecordWriter", "Records", "load_records", "record_files"]
 
 
 class Record(Protocol):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sclip_lightning.refine.crf.features import CheckedWidths, Widths, image_features
 from sclip_lightning.refine.crf.permutohedral import PermutohedralLattice
-from sclip_lightning.windows import MapStep, Scene
+from sclip_lightning.windows import Extent, MapStep, Scene
 
 __all__ = ["Bilateral", "bilateral"]
 
@@ -34,6 +34,10 @@ class Bilateral(MapStep):
     def __call__(self, maps: Tensor, scene: Scene) -> Tensor:
         """Filter [C, H, W] float32 probabilities by the image itself; returns [C, H, W] float32."""
         return bilateral(maps, scene.image(), self.sxy, self.srgb)
+
+    def memory(self, extent: Extent) -> int:
+        """Probabilities as they come, divided by the norm, filtered and multiplied again; and the lattice."""
+        return extent.pixels * (4 * 4 * extent.classes + PermutohedralLattice.BYTES)
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from sclip_lightning.refine.bilateral import bilateral
 from sclip_lightning.refine.crf.features import CheckedWidths, Widths, image_features, pixel_features
 from sclip_lightning.refine.crf.library_crf import MISSING, is_installed, library_crf
 from sclip_lightning.refine.crf.permutohedral import PermutohedralLattice
-from sclip_lightning.windows import MapStep, Scene
+from sclip_lightning.windows import Extent, MapStep, Scene
 from sclip_lightning.windows.cache import KEPT
 
 __all__ = ["DenseCRF", "contenders", "dense_crf", "gaussian_lattice"]
@@ -96,6 +96,10 @@ class DenseCRF(MapStep):
         if self.ran == "pydensecrf":
             return library_crf(maps, image, *settings)
         return dense_crf(maps, image, *settings, self.prune)
+
+    def memory(self, extent: Extent) -> int:
+        """Probabilities and marginals of all classes; where some are lumped, the result stands for their share."""
+        return extent.pixels * (2 * 4 * extent.classes + PermutohedralLattice.BYTES)
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from torch import Tensor
 from sclip_lightning.ranges import Range, above, at_least
 from sclip_lightning.refine.graph.conjugate_gradient import conjugate_gradient
 from sclip_lightning.refine.graph.pixel_graph import PixelGraph, lab, pixel_graph, system
-from sclip_lightning.windows import MergedLogits, Scene, Sheet, SheetStep, WindowGrid
+from sclip_lightning.windows import Extent, MergedLogits, Scene, Sheet, SheetStep, WindowGrid
 from sclip_lightning.windows.colours import colours
 
 __all__ = ["LPOSSPlus", "best_name_first", "image_graph"]
@@ -71,6 +71,10 @@ class LPOSSPlus(SheetStep):
                 result.copy_(spread.mul_(1 - self.alpha).view(*size, -1).transpose(1, 2))
         best_name_first(maps, scene.texts.classes)
         return Sheet(maps.transpose(1, 2)[None], image)
+
+    def memory(self, extent: Extent) -> int:
+        """Logits of all queries at the size of the network's input."""
+        return 4 * extent.queries * extent.network_pixels
 
 
 def image_graph(pixels: Tensor, neighbours: int, tau: float) -> PixelGraph:

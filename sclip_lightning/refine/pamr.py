@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.ranges import at_least
-from sclip_lightning.windows import MapStep, Scene
+from sclip_lightning.windows import Extent, MapStep, Scene
 from sclip_lightning.windows.cache import KEPT
 
 __all__ = ["PAMR", "pamr", "pamr_weights", "smooth"]
@@ -45,6 +45,10 @@ class PAMR(MapStep):
         """Refine [Q, H, W] float32 logits by the network's input, resized to (H, W) as SCLIP does."""
         guide = scene.resized_pixels((maps.shape[1], maps.shape[2]))
         return pamr(maps[None], guide[None], self.iterations, self.dilations)[0]
+
+    def memory(self, extent: Extent) -> int:
+        """The logits of all queries twice, before and after, and neighbours with their weights."""
+        return extent.pixels * (2 * 4 * extent.queries + 2 * 4 * 8 * len(self.dilations))
 
 
 def pamr(logits: Tensor, image: Tensor, iterations: int = 10, dilations: Sequence[int] = (8, 16)) -> Tensor:

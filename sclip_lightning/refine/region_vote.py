@@ -90,7 +90,10 @@ def region_vote(labels: Tensor, segments: Tensor, classes: int, unassigned: Unas
     Returns:
         [H, W] int64. Of labels that are equally frequent in a segment the smallest wins.
     """
-    numbers, index = segments.unique(return_inverse=True)  # numbers ascend
+    # Sorting is what takes the time, and runs of one number along the rows are far fewer than pixels.
+    runs, run = segments.flatten().unique_consecutive(return_inverse=True)
+    numbers, index = runs.unique(return_inverse=True)  # numbers ascend
+    index = index[run].view(labels.shape)
     counts = (index * classes + labels).flatten().bincount(minlength=len(numbers) * classes).view(-1, classes)
     # Which of several equal maxima argmax finds is up to the device: make them differ, in favour of small labels.
     preference = torch.arange(classes - 1, -1, -1, device=labels.device)

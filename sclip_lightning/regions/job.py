@@ -1,57 +1,56 @@
-"""Segment maps of many images: what is asked for, what of it is done, and one session's work."""
+"""Segment maps of many images: what is asked for, and what of it is done."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
+import torch
 
-from sclip_lightning.data.reading.images import ImageFile, stamp_of
-from sclip_lightning.engine.arrivals import Arrivals
+from sclip_lightning.data.reading.images import ImageFile, check_images, stamp_of
 from sclip_lightning.engine.environment import describe_environment
-from sclip_lightning.engine.interruption import StopRequest
-from sclip_lightning.errors import DataError, RunError, message_of
-from sclip_lightning.predicting.processes import Team
-from sclip_lightning.records.files import RecordWriter
-from sclip_lightning.records.run import Session
-from sclip_lightning.records.whole import is_whole
-from sclip_lightning.regions.folder import COMPLETE, UNFINISHED, MapSettings, made_with, write_map
+from sclip_lightning.errors import DataError, RunError
+from sclip_lightning.files import replacing
+from sclip_lightning.jobs.job import ImageJob
+from sclip_lightning.jobs.manifest import COMPLETE, Kind
+from sclip_lightning.records.artefacts import RECORDS
 from sclip_lightning.regions.maker import LoadedMaker
 from sclip_lightning.regions.records import MapRecord, recorded
 
-__all__ = ["MapJob", "MapSession", "OnError"]
+__all__ = ["MASKS", "MapJob"]
 
-OnError = Literal["stop", "skip"]
-
-#: What an image of which no map can be made raises; others go through.
-_OF_AN_IMAGE = (DataError, MemoryError, RuntimeError)
+#: Says what maps were made with.
+MASKS = "masks.json"
 
 
-@dataclass(frozen=True)
-class MapJob:
-    """What is asked for. What is said of all images together, the first process alone writes.
+@dataclass(frozen=True, kw_only=True)
+class MapJob(ImageJob[LoadedMaker, tuple[list[MapRecord], list[str]]]):
+    """Segment maps that are asked for; in the end there are the records of those made, and why images have none.
+
+    Maps lie in the folder as CorrCLIP's authors publish theirs, ``<stem>.npz``.
 
     Attributes:
-        files: The images; no two of them have one stem.
-        read: Reads one as [H, W, 3] uint8 RGB.
-        turned: Whether it is turned as its EXIF orientation says.
-        folder: Where maps are written, ``<stem>.npz``.
-        on_error: What to do about an image that cannot be read or segmented.
+        read: Reads an image as [H, W, 3] uint8 RGB.
+        turned: Whether it is turned as its EXIF orientation says, which those of benchmarks are not.
 
     Raises:
         DataError: Two images have one stem; case does not tell files apart on every system.
     """
 
-    files: Sequence[ImageFile]
+    kind = Kind(
+        command="sclip make-regions",
+        results="segment maps",
+        work="making segment maps",
+        bar="Making segment maps",
+        written=(MASKS, "*.npz", RECORDS),
+        settings=MASKS,
+        counts=("empty",),
+    )
+
     read: Callable[[Path], npt.NDArray[np.uint8]]
     turned: bool
-    folder: Path
-    on_error: OnError = "stop"
 
     def __post_init__(self) -> None:
         taken: dict[str, Path] = {}
@@ -59,6 +58,24 @@ class MapJob:
             other = taken.setdefault(file.path.stem.casefold(), file.path)
             if other != file.path:
                 raise DataError(_same_stem(other, file.path))
+
+    def check_headers(self, files: Sequence[ImageFile]) -> None:
+        """Raise DataError where a file holds no image."""
+        check_images(files)
+
+    def made_with(self, worker: LoadedMaker) -> dict[str, Any]:
+        """What maps depend on."""
+        return {
+            "generator": worker.generator,
+            "model": worker.model,
+            "weights_sha256": worker.weights_sha256,
+            "settings": dict(worker.settings),
+            "images_are_turned": self.turned,
+        }
+
+    def environment(self, worker: LoadedMaker, device: torch.device) -> dict[str, str]:
+        """Versions, those of the maker's libraries too, and the device."""
+        return describe_environment(device) | dict(worker.libraries)
 
     def remaining(self) -> list[int]:
         """Indices of the images without a map, or whose file is another now.
@@ -75,152 +92,60 @@ class MapJob:
                 raise RunError(msg)
         return [index for index, file in enumerate(self.files) if not self._is_done(file, records)]
 
-    def map_of(self, file: ImageFile) -> Path:
+    def prepare(self) -> None:
+        """Write nothing: maps lie in the folder itself."""
+
+    def results_of(self, file: ImageFile) -> tuple[Path]:
         """Where an image's map lies."""
-        return self.folder / f"{file.path.stem}.npz"
+        return (self.folder / f"{file.path.stem}.npz",)
 
-    def begin(self, maker: LoadedMaker, session: Session) -> tuple[int, list[int]]:
-        """Say in the folder what it is going to hold, before the first image.
+    def make(self, worker: LoadedMaker, file: ImageFile) -> MapRecord:
+        """Make an image's map and write it as published: compressed, one array ``instance_mask``, [H, W] int32."""
+        stamp = stamp_of(file.path)
+        segments = worker.segment(self.read(file.path))
+        (path,) = self.results_of(file)
+        with replacing(path) as temporary:  # whose name ends as that of the path, so that numpy adds no suffix
+            np.savez_compressed(temporary, instance_mask=segments)
+        number = int(np.count_nonzero(np.unique(segments)))
+        covered = float(np.count_nonzero(segments) / segments.size)
+        return MapRecord(str(file.path), file.path.stem, number, covered, stamp)
 
-        Returns:
-            The number of the session, and what :meth:`remaining` says.
+    def skipped(self, file: ImageFile, problem: str) -> MapRecord:
+        """What is recorded of an image that gets no map."""
+        return MapRecord(str(file.path), file.path.stem, skipped=problem)
 
-        Raises:
-            RunError: The folder holds maps that cannot be gone on with.
-        """
-        earlier = MapSettings.load(self.folder)
-        now = MapSettings(made_with(maker, self.turned))
-        if earlier is not None:
-            now.check_continues(earlier, self.folder)
-        remaining = self.remaining()
-        sessions = earlier.sessions if earlier is not None else ()
-        if remaining or earlier is None:
-            replace(now, sessions=[*sessions, session]).save(self.folder)
-            self.write_progress(UNFINISHED)
-        return len(sessions), remaining
+    def done(self) -> int:
+        """Number of images that have a map."""
+        return sum(record.skipped is None for record in recorded(self.folder).values())
 
-    def write_progress(self, state: str) -> list[MapRecord]:
-        """Write into ``masks.json`` how far it has come; returns the records of those images that have one."""
+    def pause(self) -> int:
+        """Write how far it has come; returns the number of images that have a map."""
+        maps, _ = self._records()
+        self.note(len(maps), empty=_empty(maps))
+        return len(maps)
+
+    def finish(self) -> tuple[list[MapRecord], list[str]]:
+        """Write that all is done; returns the records of the maps, and why images have none."""
+        maps, skipped = self._records()
+        self.note(len(maps), COMPLETE, skipped, empty=_empty(maps))
+        if not maps:
+            raise DataError(f"None of the {len(self.files)} images has a segment map. The first: {skipped[0]}")
+        return maps, skipped
+
+    def _records(self) -> tuple[list[MapRecord], list[str]]:
         found = recorded(self.folder)
         records = [found[str(file.path)] for file in self.files if str(file.path) in found]
-        maps = [record for record in records if record.skipped is None]
         skipped = [record.skipped for record in records if record.skipped is not None]
-        empty = sum(not record.segments for record in maps)
-        settings = MapSettings.load(self.folder)
-        assert settings is not None  # written when the session began
-        now = replace(settings, state=state, images=len(self.files), done=len(maps), empty=empty)
-        now = replace(now, skipped=skipped if state == COMPLETE else ())
-        if now != settings:
-            now.save(self.folder)
-        return records
+        return [record for record in records if record.skipped is None], skipped
 
     def _is_done(self, file: ImageFile, records: dict[str, MapRecord]) -> bool:
         known = records.get(str(file.path))
-        if known is None or known.skipped is not None or known.stamp != stamp_of(file.path):
-            return False
-        path = self.map_of(file)
-        return path.is_file() and is_whole(path)
+        unchanged = known is not None and known.skipped is None and known.stamp == stamp_of(file.path)
+        return unchanged and self.has_results(file)
 
 
-class MapSession:
-    """A process's part in a session; every method is called by all processes, in the same order.
-
-    Args:
-        job: What is asked for.
-        team: The processes.
-        stop: Asked between images whether to go on.
-        explain: What an error means and what to do about it; None where nobody knows.
-    """
-
-    def __init__(
-        self, job: MapJob, team: Team, stop: StopRequest, explain: Callable[[BaseException], str | None]
-    ) -> None:
-        self.job = job
-        self.team = team
-        self.stop = stop
-        self._explain = explain
-        self._begun = False
-
-    def run(self, maker: LoadedMaker) -> list[MapRecord] | None:
-        """Make the maps that remain.
-
-        Returns:
-            On the first process the records of all images; on the others None.
-
-        Raises:
-            RunError: The folder holds maps that cannot be gone on with, or nothing can be written.
-            DataError: An image cannot be read or segmented, and none are to be skipped.
-            StoppedError: The session was asked to stop.
-        """
-        job, team, stop = self.job, self.team, self.stop
-        stop.watch(team.heartbeat(job.folder, stop.failure))
-        started = datetime.now().astimezone().isoformat(timespec="seconds")
-        session = Session(started, str(team), describe_environment(team.device) | dict(maker.libraries))
-        number, remaining = team.on_first(lambda: job.begin(maker, session))
-        self._begun = True
-        try:
-            self._share(maker, number, remaining)
-        except RunError:  # of this process or of another
-            self.progress()
-            raise
-        stop.end_images()
-        stop.leave()  # nobody waits for another any more
-        return job.write_progress(COMPLETE) if team.is_first else None
-
-    def _share(self, maker: LoadedMaker, number: int, remaining: Sequence[int]) -> None:
-        """Do this process's share of the images that remain, and wait for the others.
-
-        Args:
-            maker: Who makes the maps.
-            number: That of the session.
-            remaining: Indices of the images, the same for all processes.
-        """
-        job, team, stop = self.job, self.team, self.stop
-        self._writer = RecordWriter(job.folder, number, team.rank)
-        arrivals = Arrivals(job.folder, number, team.rank)
-        stop.begin_images()
-        own = remaining[team.rank :: team.number]
-        for index in tqdm(own, "Making segment maps", unit="image", disable=not team.is_first):
-            stop.check()
-            self._make(maker, job.files[index])
-        self._writer.close()
-        arrivals.arrive()
-        arrivals.wait_for(team.number, stop.check)
-
-    def progress(self) -> str:
-        """What there is to go on with, in words; the first process writes it down, too."""
-        job = self.job
-        if not self._begun:
-            return f"No segment map was made in this session; what was there before is in {job.folder}."
-        done = 0
-        with suppress(OSError, RunError):  # the disk may be full, and why the session ends is more important
-            records = job.write_progress(UNFINISHED) if self.team.is_first else list(recorded(job.folder).values())
-            done = sum(record.skipped is None for record in records)
-        have = "has" if done == 1 else "have"
-        return f"{done} of {len(job.files)} images {have} a map in {job.folder}: the same command goes on from there."
-
-    def _make(self, maker: LoadedMaker, file: ImageFile) -> None:
-        """Make one map and record it; where an image gets no record, it has no map either."""
-        path, target = file.path, self.job.map_of(file)
-        stamp = stamp_of(path)
-        try:
-            segments = maker.segment(self.job.read(path))
-            write_map(target, segments)
-            number = int(np.count_nonzero(np.unique(segments)))
-            covered = float(np.count_nonzero(segments) / segments.size)
-            self._writer.add(MapRecord(str(path), path.stem, number, covered, stamp))
-        except BaseException as error:
-            target.unlink(missing_ok=True)
-            if not isinstance(error, _OF_AN_IMAGE):
-                raise
-            problem = message_of(error) if isinstance(error, DataError) else self._explain(error)
-            if problem is None:
-                raise
-            if str(path) not in problem:
-                problem = f"{path}: {problem}"
-            if self.job.on_error == "stop":
-                raise DataError(f"{problem} To skip such images: --on_error skip. {self.progress()}") from error
-            self._writer.add(MapRecord(str(path), path.stem, skipped=problem))
+def _empty(maps: Sequence[MapRecord]) -> int:
+    return sum(not record.segments for record in maps)
 
 
 def _same_stem(one: Path, other: Path) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from sclip_lightning.windows.cache import KEPT
 from sclip_lightning.windows.grid import WindowGrid
 
-__all__ = ["MergedLogits", "bilinear_operator", "merge_operators"]
+__all__ = ["MergedLogits", "between", "bilinear_operator", "merge_operators"]
 
 #: Elements in a block of merged logits: 8 MiB of float32, which stays near a CPU's cache ...
 CPU_BLOCK = 2**21
@@ -87,10 +87,23 @@ class MergedLogits:
 
     def full(self) -> Tensor:
         """The whole map, [Q, H, W] float32; besides it, there is never more than one block."""
-        whole = torch.empty(self.queries, *self.output_size, device=self.device)
-        for rows, block in self:
-            whole[:, rows] = block.transpose(0, 1)
+        ((_, whole),) = self.bands(self.output_size[0])
         return whole
+
+    def bands(self, height: int) -> Iterator[tuple[slice, Tensor]]:
+        """Yield (rows, [Q, len(rows), W] float32), ``height`` rows at a time, of the same blocks as the whole map."""
+        start, stop = 0, 0
+        for rows, block in self:
+            begin = rows.start
+            while begin < rows.stop:
+                if begin == stop:
+                    start, stop = begin, min(begin + height, self.output_size[0])
+                    band = torch.empty(self.queries, stop - start, self.output_size[1], device=self.device)
+                end = min(rows.stop, stop)
+                band[:, begin - start : end - start] = block[begin - rows.start : end - rows.start].transpose(0, 1)
+                if end == stop:
+                    yield slice(start, stop), band
+                begin = end
 
     @staticmethod
     def _product(a: Tensor, b: Tensor) -> Tensor:
@@ -117,7 +130,7 @@ def merge_operators(grid: WindowGrid, cells: tuple[int, int], output_size: tuple
 
 def bilinear_operator(source: int, target: int) -> Tensor:
     """The matrix of one axis of ``interpolate(mode="bilinear", align_corners=False)``; [target, source] float64."""
-    low, high, fraction = _between(source, target)
+    low, high, fraction = between(source, target)
     operator = torch.zeros(target, source, dtype=torch.float64)
     row = torch.arange(target)
     operator[row, low] += 1 - fraction
@@ -125,8 +138,11 @@ def bilinear_operator(source: int, target: int) -> Tensor:
     return operator
 
 
-def _between(source: int, target: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each of ``target`` places the two of ``source`` around it, and how far it is from the first to the second."""
+def between(source: int, target: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each of ``target`` places the two of ``source`` around it, and how far it is from the first to the second.
+
+    Two [target] int64 and one float64 in [0, 1], on the CPU.
+    """
     position = (torch.arange(target, dtype=torch.float64) + 0.5) * (source / target) - 0.5
     position = position.clamp(min=0)
     low = position.floor().long().clamp(max=source - 1)
@@ -152,5 +168,5 @@ def _resized(matrix: Tensor, target: int) -> Tensor:
         return matrix
     if len(matrix) * target <= LARGE_OPERATOR:
         return bilinear_operator(len(matrix), target) @ matrix
-    low, high, fraction = _between(len(matrix), target)
+    low, high, fraction = between(len(matrix), target)
     return torch.lerp(matrix[low], matrix[high], fraction[:, None])

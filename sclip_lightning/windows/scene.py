@@ -86,8 +86,8 @@ class Scene:
         windows: The windows over ``pixels``.
         texts: The names of the classes.
         networks: Every network that the parts in use asked for, by name; CLIP's tower is ``clip``.
-        rgb: [3, H, W] uint8, the image at its own size; None where nobody has it.
-        regions: [H, W] int64, a class-agnostic segment per pixel at the image's own size; None where there are none.
+        rgb: [3, H, W] uint8, the image at its own size, or at that of maps which are smaller; None where nobody has it.
+        regions: [H, W] int64, a class-agnostic segment per pixel at the same size; None where there are none.
     """
 
     pixels: Tensor

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.ranges import check_numbers
+from sclip_lightning.windows.extent import Extent
 from sclip_lightning.windows.scene import Scene
 from sclip_lightning.windows.sheet import Sheet, Tokens
 
@@ -83,6 +84,17 @@ class Part:
         """
         del depth, patch_size
         return self
+
+    def memory(self, extent: Extent) -> int:
+        """Bytes that surely exist at once while it works, the maps it is given included; only what grows with these.
+
+        An image for which there are not so many is refused before anything is computed; 0, the default, refuses none.
+
+        Args:
+            extent: How large things are.
+        """
+        del extent
+        return 0
 
 
 class Decoder(Part, ABC):
@@ -184,7 +196,7 @@ class SheetStep(Step):
 
 
 class MapStep(Step):
-    """Changes whole maps at the output size: a refiner.
+    """Changes whole maps, at the output size or that to which ``--model.refine_side`` bounds it: a refiner.
 
     Attributes:
         works_on: The segmentor's ``logits`` [Q, H, W], before the head; class ``probabilities`` [C, H, W], after it; or
@@ -198,6 +210,8 @@ class MapStep(Step):
         Args:
             maps: Float32 logits or probabilities, or int64 labels; left alone.
             scene: The image: ``pixels`` are the network's input, ``rgb`` the image itself, ``regions`` its segments.
+                Of a photograph that is refined at a smaller size, maps, ``output_size``, ``rgb`` and ``regions`` have
+                that size; labels and what comes with them never.
 
         Returns:
             The same shape and dtype.

@@ -155,9 +155,9 @@ def test_an_image_that_cannot_be_read(fails, photos, capsys):
     (photos / "torn.png").write_bytes((photos / "torn.png").read_bytes()[:-300])  # its header is well
     error = fails("--images=photos")
     assert str(photos / "torn.png") in error
-    assert "--on_error skip. 1 of 3 images has a map in" in error
+    assert "--on_error skip. What was done before lies in" in error
     assert about()["state"] == "unfinished"
-    assert "1 image was skipped" in fails("--images=photos", "--on_error=skip")
+    assert "1 of 3 images was skipped" in fails("--images=photos", "--on_error=skip")
     assert list(maps()) == ["one", "two"]
     assert [about()["state"], about()["done"], len(about()["skipped"])] == ["complete", 2, 1]
     (photos / "torn.png").write_text("no image")
@@ -231,7 +231,7 @@ def test_ctrl_c_waits_for_the_map_in_hand(fails, monkeypatch, made):
 
     monkeypatch.setattr(Felzenszwalb, "load", stopping)
     error = fails("--images=photos", code=130)
-    assert "Stopped at your request. 1 of 2 images has a map in" in error
+    assert "(1 of 2 images is done): the same command goes on from there" in error
     assert list(maps()) == ["one"]
     assert [about()[name] for name in ("state", "done")] == ["unfinished", 1]
     monkeypatch.setattr(Felzenszwalb, "load", load)

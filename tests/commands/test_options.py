@@ -29,6 +29,7 @@ MISTYPED = [
     (*PREDICT, "--backgroud"),
     (*PREDICT, "--model.refiner+=PAMR"),
     ("score", "--data", "VOC21", "--prediction", "x"),
+    ("make-regions", "--images", "x", "--maker", "SLIC", "--maker.segment", "9"),
 ]
 
 
@@ -53,7 +54,7 @@ def test_the_parser_says_the_same(arguments, capsys, monkeypatch):
     assert error_of(arguments, capsys) == f"error: {early.value}"
 
 
-@pytest.mark.parametrize("command", ["test", "predict", "score"])
+@pytest.mark.parametrize("command", ["test", "predict", "score", "make-regions"])
 def test_they_are_found_before_torch_is_imported(command):
     code = (
         f"import sys; from sclip_lightning.cli import main\ntry: main(['{command}', '--nam', 'x'])\n"

@@ -60,6 +60,15 @@ def test_probabilities_take_the_best_synonym():
     torch.testing.assert_close(Head(40.0).probabilities(merged.full(), CLASSES), expected)
 
 
+@pytest.mark.parametrize("block", [1, 2**21])
+def test_probabilities_band_by_band_are_those_of_the_whole_map(monkeypatch, block):
+    merged, head = merged_logits(), Head(40.0)
+    monkeypatch.setattr("sclip_lightning.model.head.CPU_BLOCK", block)
+    assert torch.equal(head.merged_probabilities(merged, CLASSES), head.probabilities(merged.full(), CLASSES))
+    monkeypatch.setattr("sclip_lightning.windows.merge.CPU_BLOCK", 5 * 111 * len(CLASSES))  # blocks across bands
+    assert torch.equal(head.merged_probabilities(merged, CLASSES), head.probabilities(merged.full(), CLASSES))
+
+
 def test_large_scales_do_not_overflow():
     labels = Head(1e4, 0.5).labels(merged_logits(sharpness=1.0), CLASSES)
     assert len(labels.unique()) == 4

@@ -57,6 +57,7 @@ def small(tiny_clip):
 def predict(folder, small):
     options = [f"--model.{name}={value}" for name, value in small.items()]
     fixed = ["--images=photos", "--recursive", f"--classes={CLASSES}", "--short_side=64", "--device=cpu"]
+    fixed.append("--precision=32-true")  # as in Python
     return lambda *more: main(["predict", *fixed, *options, *more])
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "check_same_size",
     "expand",
     "find_paths",
+    "image_sizes",
     "list_files",
     "read_ids",
 ]
@@ -215,6 +216,19 @@ def check_files(samples: Iterable[SampleFiles], maps: SegmentMaps | None = None)
         more = len(problems) - 1
         others = f" {more} more {'sample has' if more == 1 else 'samples have'} problems of this kind." if more else ""
         raise DataError(problems[0] + others)
+
+
+def image_sizes(samples: Iterable[SampleFiles]) -> set[tuple[int, int]]:
+    """All (H, W) that images have, from their headers; those that cannot be read are passed over."""
+
+    def size(files: SampleFiles) -> tuple[int, int] | None:
+        try:
+            return image_size(files.image)
+        except DataError:
+            return None
+
+    with ThreadPoolExecutor(HEADER_THREADS) as pool:
+        return {found for found in pool.map(size, samples) if found is not None}
 
 
 def _first(names: Sequence[str], shown: int) -> str:

@@ -30,8 +30,8 @@ from sclip_lightning.errors import ConfigError, DataError
 
 __all__ = ["SegmentMaps", "unread_maps", "without_maps"]
 
-#: Files that a message names.
-_NEAR = 2
+#: Files, and folders, that a message names.
+_NEAR, _FOLDERS = 2, 5
 #: Threads that read files of which nothing but a checksum is wanted.
 _THREADS = 16
 
@@ -174,11 +174,13 @@ class SegmentMaps:
     def _missing(self, names: Sequence[str]) -> str:
         counts = [sum(suffix == other for other, _ in self._files) for suffix in SUFFIXES]
         near = self._near(names[-1])
+        inside = [] if self._files else sorted(path.name for path in self.folder.iterdir() if path.is_dir())
         looked = " and ".join(f"{self.folder / name}{SUFFIXES[0]}" for name in dict.fromkeys(names))
         return (
             f"There is no segment map of {names[0]}: looked for {looked} (or {SUFFIXES[1]}); the folder holds "
             f"{counts[0]} {SUFFIXES[0]} and {counts[1]} {SUFFIXES[1]} files"
-            f"{', the nearest of which is called ' if near else ''}{' or '.join(near)}. Call each map as its image's "
+            f"{', the nearest of which is called ' if near else ''}{' or '.join(near)}"
+            f"{', but folders: ' if inside else ''}{', '.join(inside[:_FOLDERS])}. Call each map as its image's "
             f"file, but for the suffix, or give another folder ({self.option})."
         )
 

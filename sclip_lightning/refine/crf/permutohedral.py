@@ -53,6 +53,9 @@ class PermutohedralLattice:
         ConfigError: The points spread over too many standard deviations to number the lattice.
     """
 
+    #: What one of five axes takes for each point at the least: corners, weights, and what splats them.
+    BYTES = 6 * 4 * 4
+
     def __init__(self, features: Tensor) -> None:
         points, d = features.shape
         # pydensecrf works on four points at a time and fills up with zeros, whose vertices then exist.

@@ -60,6 +60,9 @@ def test_missing_maps_are_named_with_what_is_near(tmp_path):
     fails(lambda: maps.read(("in/Aachen_1", "Aachen_1")), f"{tmp_path / 'in/Aachen_1'}.npz and", "called aachen_1.npz")
     (tmp_path / "none").mkdir()
     fails(lambda: SegmentMaps(tmp_path / "none").find(("a",)), "the folder holds 0 .npz and 0 .png files. Call each")
+    for benchmark in ("voc", "ade"):  # the published archive as it unpacks
+        save(tmp_path / "none" / benchmark / "a.npz")
+    fails(lambda: SegmentMaps(tmp_path / "none").find(("a",)), "0 .png files, but folders: ade, voc. Call each")
 
 
 def test_two_maps_of_one_image(tmp_path):

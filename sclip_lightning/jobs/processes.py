@@ -101,6 +101,6 @@ def launch_of(devices: int, num_nodes: int, device: str, find: Callable[[str], t
         raise ConfigError(msg)
     if sys.platform == "win32":
         raise ConfigError("Several processes need a Unix system: leave --devices and --num_nodes out.")
-    from sclip_lightning.predicting.launched import Launched
+    from sclip_lightning.jobs.launched import Launched
 
     return Launched(devices, num_nodes, device)
