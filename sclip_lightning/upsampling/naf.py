@@ -21,7 +21,7 @@ from sclip_lightning.ranges import at_least
 from sclip_lightning.upsampling.mixing.guided import GuidedUpsampler, covered_pixels, together
 from sclip_lightning.upsampling.mixing.neighbours import mixed_logits, shifted_inwards
 from sclip_lightning.upsampling.networks.naf import KERNEL, NAFNetwork, load_naf
-from sclip_lightning.windows import MergedLogits, Scene, Sheet, Tokens, WindowGrid
+from sclip_lightning.windows import Extent, MergedLogits, Scene, Sheet, Tokens, WindowGrid
 from sclip_lightning.windows.colours import imagenet_colours
 
 __all__ = ["NAF", "naf_logits"]
@@ -56,6 +56,11 @@ class NAF(GuidedUpsampler):
         """Load the network, which fits features of any width."""
         del name, width
         return load_naf(self.weights)
+
+    def memory(self, extent: Extent) -> int:
+        """Once per image: two maps of 128 channels of what the network sees of it, at patches of at most 32 pixels."""
+        seen = min(1, PIXELS_A_POSITION * self.scale / 32) ** 2
+        return int(2 * 4 * 128 * extent.network_pixels * seen) if self.where == "image" else 0
 
     def __call__(self, sheet: Sheet, scene: Scene) -> Sheet:
         """Upsample [W, r, c, Q] logits; returns [1, h, w, Q], one window that is the image, unless per window."""

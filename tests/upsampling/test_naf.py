@@ -13,6 +13,7 @@ from sclip_lightning.upsampling.mixing import neighbours
 from sclip_lightning.upsampling.mixing.neighbours import mixed_logits, shifted_inwards
 from sclip_lightning.upsampling.naf import merged_on_patches, naf_logits
 from sclip_lightning.upsampling.networks.naf import NAFNetwork, load_naf
+from sclip_lightning.windows import Extent
 from tests.builders import build_segmentor, patch_logits
 from tests.golden import Recording
 from tests.upsampling.recipe import recorded_guidance, recorded_state
@@ -216,3 +217,10 @@ def test_checkpoints_that_do_not_fit_are_refused(network, tmp_path, monkeypatch)
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     with pytest.raises(CheckpointError, match=r"model/naf_release\.pth.*no route to host.*--model\.upsampler\.weights"):
         load_naf()
+
+
+def test_an_image_too_large_is_known_before_it_is_encoded():
+    extent = Extent(queries=5, classes=5, pixels=0, network_pixels=10**6, window_pixels=224**2)
+    assert NAF(scale=8).memory(extent) == 2 * 4 * 128 * 10**6
+    assert NAF(scale=2).memory(extent) < NAF(scale=4).memory(extent) < NAF(scale=8).memory(extent)
+    assert NAF(where="window").memory(extent) == 0
