@@ -20,6 +20,9 @@ from sclip_lightning.windows.merge import ACCELERATOR_BLOCK, CPU_BLOCK
 
 __all__ = ["Head"]
 
+#: Maps from which on the highest is looked for in groups, and of how many.
+MANY, GROUP = 128, 16
+
 
 @dataclass(frozen=True)
 class Head:
@@ -110,7 +113,7 @@ class Head:
         for rows, block in maps:
             for some in _row_blocks(block):
                 kept = block[:, some] if excluded is None else block[:, some].masked_fill(excluded[:, None, None], 0)
-                confidence, label = kept.max(dim=0)
+                confidence, label = _highest(kept)
                 labels[rows][some] = label.masked_fill_(confidence < prob_threshold, self.background)
         return labels
 
@@ -128,10 +131,10 @@ class Head:
     ) -> Tensor:
         labels = torch.empty(merged.output_size, dtype=torch.int64, device=merged.device)
         for rows, block in merged:
-            best, query = block.max(dim=1)
+            best, query = _highest(block.transpose(0, 1))
             top = best
             if excluded is not None:
-                best, query = block.masked_fill(excluded[:, None], -torch.inf).max(dim=1)
+                best, query = _highest(block.masked_fill(excluded[:, None], -torch.inf).transpose(0, 1))
             label = query_classes[query]
             if prob_threshold > 0:
                 # Relative to the pixel's top logit, so that no exponential overflows.
@@ -148,6 +151,32 @@ class Head:
         small = area <= self.area_threshold * area.sum()
         small[0] = False
         return small
+
+
+def _highest(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Value and number of the highest of many maps, ``maps.max(dim=0)``: of equal ones the first.
+
+    A CPU finds values many at a time, but numbers one by one. So the best of each group of maps are found first, and
+    numbers are only looked for among these and within the group of the best.
+
+    Args:
+        maps: [Q, r, W] float32.
+
+    Returns:
+        [r, W] float32 and [r, W] int64.
+    """
+    if len(maps) < MANY:
+        best, number = maps.max(dim=0)
+        return best, number
+    whole = len(maps) // GROUP * GROUP
+    groups = maps[:whole].unflatten(0, (-1, GROUP)).amax(dim=1)
+    if whole < len(maps):
+        groups = torch.cat([groups, maps[whole:].amax(dim=0, keepdim=True)])
+    best, group = groups.max(dim=0)
+    first = group * GROUP
+    within = torch.arange(GROUP, device=maps.device)[:, None, None]
+    # The last group may be smaller: its last map again and again is never the first of equal ones.
+    return best, first + maps.gather(0, (first + within).clamp_(max=len(maps) - 1)).max(dim=0)[1]
 
 
 def _row_blocks(maps: Tensor) -> Iterator[slice]:

@@ -61,11 +61,15 @@ class MergedLogits:
         budget = CPU_BLOCK if self.device.type == "cpu" else ACCELERATOR_BLOCK
         step = max(budget // (self.queries * width), 1)
         wide: dict[int, Tensor] = {}
+        used, cells = torch.empty(0, dtype=torch.int64), torch.empty(0, device=self.device)
         for top in range(0, height, step):
             rows = slice(top, min(top + step, height))
             operator = self._rows[rows]
-            used = operator.any(dim=0).nonzero().squeeze(1)  # a few rows of cells matter to a block of output rows
-            block = self._product(operator[:, used].to(self.device), self._cells(used, wide))
+            before, used = used, operator.any(dim=0).nonzero().squeeze(1)  # few rows of cells matter to a block
+            if not torch.equal(used, before):  # with many queries several blocks lie within a row of cells
+                del cells
+                cells = self._cells(used, wide)
+            block = self._product(operator[:, used].to(self.device), cells)
             yield rows, block.view(-1, self.queries, width)
 
     def _cells(self, used: Tensor, wide: dict[int, Tensor]) -> Tensor:
