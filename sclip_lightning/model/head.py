@@ -44,12 +44,13 @@ class Head:
     def __post_init__(self) -> None:
         check_numbers(self)
 
-    def labels(self, merged: MergedLogits, query_classes: Tensor) -> Tensor:
+    def labels(self, merged: MergedLogits, query_classes: Tensor, classes: int | None = None) -> Tensor:
         """Label every pixel.
 
         Args:
             merged: Logits of Q queries at the output size.
             query_classes: [Q] int64, the class of each query.
+            classes: C, how many classes there are; where it is not given a GPU is asked, which makes the host wait.
 
         Returns:
             [H, W] int64 class labels.
@@ -57,12 +58,14 @@ class Head:
         if self.area_threshold == 0:
             return self._label(merged, query_classes, self.prob_threshold)
         labels = self._label(merged, query_classes, prob_threshold=0)
-        small = self._is_small(labels, int(query_classes.max()) + 1)
+        small = self._is_small(labels, classes or int(query_classes.max()) + 1)
         if self.prob_threshold == 0 and not small[labels].any():
             return labels
         return self._label(merged, query_classes, self.prob_threshold, excluded=small[query_classes])
 
-    def probabilities(self, logits: Tensor, query_classes: Tensor, overwrite: bool = False) -> Tensor:
+    def probabilities(
+        self, logits: Tensor, query_classes: Tensor, overwrite: bool = False, classes: int | None = None
+    ) -> Tensor:
         """Probability of every class at every pixel, before area filter and threshold.
 
         The maximum over a class's synonyms, not their sum: with synonyms the classes need not add up to 1.
@@ -71,22 +74,23 @@ class Head:
             logits: [Q, H, W] float32.
             query_classes: [Q] int64.
             overwrite: Where every class has one query, put the probabilities into the place of the logits.
+            classes: As for :meth:`labels`.
 
         Returns:
             [C, H, W] float32 in [0, 1].
         """
-        count = int(query_classes.max()) + 1
+        count = classes or int(query_classes.max()) + 1
         plain = len(logits) == count
         maps = logits if plain and overwrite else logits.new_zeros(count, *logits.shape[1:])
         for rows in _row_blocks(logits):
             self._fill(maps[:, rows], logits[:, rows], query_classes)
         return maps
 
-    def merged_probabilities(self, merged: MergedLogits, query_classes: Tensor) -> Tensor:
+    def merged_probabilities(self, merged: MergedLogits, query_classes: Tensor, classes: int | None = None) -> Tensor:
         """The same, bit by bit, of logits before they are one map: those of all synonyms never exist together."""
-        count = int(query_classes.max()) + 1
+        count = classes or int(query_classes.max()) + 1
         if merged.queries == count:
-            return self.probabilities(merged.full(), query_classes, overwrite=True)
+            return self.probabilities(merged.full(), query_classes, overwrite=True, classes=count)
         maps = torch.zeros(count, *merged.output_size, device=merged.device)
         for rows, logits in merged.bands(_rows_at_once(merged.queries, merged.output_size[1], merged.device)):
             self._fill(maps[:, rows], logits, query_classes)
