@@ -9,12 +9,12 @@ from unittest.mock import patch
 
 from jsonargparse import ArgumentParser
 
-from sclip_lightning.commands.options import KNOWN
+from sclip_lightning.commands.options import ALSO, KNOWN
 
 __all__ = ["COMMANDS", "listed"]
 
 #: Commands that import torch before they have a parser.
-COMMANDS = ("test", "ablate", "app", "predict", "score", "make-regions")
+COMMANDS = ("test", "ablate", "vocabularies", "app", "predict", "score", "make-regions")
 
 
 class _FoundError(Exception):
@@ -24,7 +24,8 @@ class _FoundError(Exception):
 def listed() -> str:
     """A command and an option a line, those of all the package's classes that an option can name included."""
     names = {command: {*_names(_parser_of(command))} for command in COMMANDS}
-    names["ablate"] -= names["test"]  # it takes these, too
+    for command in ALSO:
+        names[command] -= names["test"]
     rows = {f"{command} {name}" for command in COMMANDS for name in names[command]}
     return "".join(f"{row}\n" for row in sorted(rows))
 

@@ -1,7 +1,8 @@
-"""Writes what pages and CITATION.cff repeat of the methods' files: ``python docs/tables.py``.
+"""Writes what pages and CITATION.cff repeat of the methods' files and of results: ``python docs/tables.py``.
 
 A table of reproducing.md or README stands between ``<!-- NAME -->`` and ``<!-- end -->``, the methods' citations in
-CITATION.cff between ``# methods`` and ``# end``; whatever else they say is written by hand.
+CITATION.cff between ``# methods`` and ``# end``; whatever else they say is written by hand. Measured figures come from
+the files ``results/**/results.json`` beside this one, put into tables as ``sclip board`` does.
 """
 
 import json
@@ -11,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from sclip_lightning.commands.board import find_runs
 from sclip_lightning.data.reading.benchmark import Protocol
 from sclip_lightning.model.facts import (
     COMMON,
@@ -22,12 +24,22 @@ from sclip_lightning.model.facts import (
     protocol_of,
 )
 from sclip_lightning.model.method_files import Method
+from sclip_lightning.reports.board import board, markdown_board
+from sclip_lightning.reports.published import Figure
+from sclip_lightning.reports.results import Results
 
 __all__ = ["CITATION", "PAGES", "filled", "with_citations"]
 
 #: The pages that have tables.
 PAGES = (Path(__file__).parent / "reproducing.md", Path(__file__).parents[1] / "README.md")
 CITATION = Path(__file__).parents[1] / "CITATION.cff"
+#: Results of runs, in folders called as the runs are.
+RESULTS = Path(__file__).parent / "results"
+#: Scores of the table of runs.
+_METRICS = ("mIoU", "bF1@0.75pct", "bF1@3px")
+
+#: Figures that runs were held against, by benchmark, method and title.
+Measured = Mapping[tuple[str, str, str], Figure]
 
 #: Rows of the protocols' table, each with its fields and how their values are written.
 _ROWS: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {
@@ -42,12 +54,14 @@ _ROWS: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {
 
 def filled(text: str) -> str:
     """The page with every table as the methods' files have it."""
+    measured = measured_figures(RESULTS)
     tables = {
+        "measured": measured_board(RESULTS),
         "methods": methods_table(),
         "methods in short": short_methods_table(),
         "protocols": protocols_table(),
         "stand-ins": stand_ins(),
-        **{f"published {name}": published_table(load_method(name)) for name in method_names()},
+        **{f"published {name}": published_table(load_method(name), measured) for name in method_names()},
         **{f"numbers {name}": numbers_table(load_method(name)) for name in method_names()},
         **{f"deviations {name}": bullets(load_method(name).deviations) for name in method_names()},
     }
@@ -125,18 +139,46 @@ def stand_ins() -> str:
     return bullets(lines)
 
 
-def published_table(facts: Method) -> str:
-    """The published figures of a method, a row per benchmark; of other benchmarks where it has no figures of ours."""
+def measured_board(folder: Path) -> str:
+    """All results below a folder as ``sclip board`` shows them."""
+    runs = {path.relative_to(folder).as_posix(): Results.load(path) for path in find_runs([folder])}
+    found = {name: results for name, results in runs.items() if results is not None}
+    return markdown_board(board(found, {name: Path(name).name for name in found}, _METRICS)).rstrip()
+
+
+def measured_figures(folder: Path) -> Measured:
+    """Every published figure that a run below a folder was held against."""
+    runs = [Results.load(path) for path in find_runs([folder])]
+    return {(run.benchmark, one.method, one.title): one for run in runs if run is not None for one in run.published}
+
+
+def published_table(facts: Method, measured: Measured) -> str:
+    """The published figures of a method, a row per benchmark; of other benchmarks where it has no figures of ours.
+
+    A list with figures that were measured with this package has a column with these beside it.
+    """
     if not facts.published:
         return "No figure for these parts was found."
     known = known_benchmarks()
     others = [key for figures in facts.published for key in figures.miou if key not in known]
-    rows = []
-    for benchmark in dict.fromkeys(others or known):
-        rows.append([benchmark, *(str(figures.miou.get(benchmark, "not published")) for figures in facts.published)])
-    table = _table(["benchmark", *(figures.title for figures in facts.published)], rows)
+    head = ["benchmark"]
+    rows = {benchmark: [benchmark] for benchmark in dict.fromkeys(others or known)}
+    for figures in facts.published:
+        found = {row: measured.get((row, facts.name, figures.title)) for row in rows}
+        head.append(figures.title)
+        for benchmark, row in rows.items():
+            row.append(str(figures.miou.get(benchmark, "not published")))
+        if any(found.values()):
+            head.append(f"measured here ({figures.title})")
+            for benchmark, row in rows.items():
+                row.append(_measured_cell(found[benchmark]))
+    table = _table(head, list(rows.values()))
     sources = [f"*{figures.title}*: {figures.switched_on}. Source: {figures.source}." for figures in facts.published]
     return f"{table}\n\n{bullets(line.replace('..', '.') for line in sources)}"
+
+
+def _measured_cell(figure: Figure | None) -> str:
+    return f"{figure.measured_text()}, {figure.verdict}" if figure else "-"
 
 
 def numbers_table(facts: Method) -> str:

@@ -17,10 +17,15 @@ _COMMANDS = {
     "app": "the same in the browser: type classes and look",
     "test": "segment a benchmark and score the result",
     "ablate": "test a configuration part by part",
+    "vocabularies": "test a method under several class files",
+    "reproduce": "run published rows again and hold them against their figures",
     "report": "print the scores of runs, finished or not",
     "compare": "compare two runs image by image",
+    "board": "put many runs into one table, a column for each protocol",
+    "card": "one run for people and for the Hugging Face Hub",
     "score": "score label maps that any method wrote",
     "check-data": "check a data set's files before anything is computed",
+    "weights": "list published weights that fit, with a word on each",
     "make-regions": "make segment maps of images, for parts that read one",
 }
 

@@ -27,6 +27,7 @@ from sclip_lightning.model.devices import PrecisionChoice, autocast_type, find_d
 from sclip_lightning.model.likeness import alike
 from sclip_lightning.model.memory import memory_for
 from sclip_lightning.model.needs import check_memory
+from sclip_lightning.model.negatives import choose_words
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.recall import Recall
 from sclip_lightning.model.settings import Settings, check_options, resolve
@@ -34,13 +35,16 @@ from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.prediction import Prediction
 from sclip_lightning.ranges import at_least, check_number
 from sclip_lightning.towers import build_text_bank, load_clip
+from sclip_lightning.towers.text import resolve_templates
 from sclip_lightning.vocabulary import Classes, Vocabulary
 from sclip_lightning.windows import Texts
 
-__all__ = ["Segmentor"]
+__all__ = ["Background", "Segmentor"]
 
 #: Segmentors that are kept ready, one per list of classes; each holds little more than its text embeddings.
 VOCABULARIES = 16
+#: What a background can be given as: none, that of the published words, ``"auto"``, or words.
+Background = bool | str | Sequence[str]
 
 
 class Segmentor:
@@ -92,6 +96,7 @@ class Segmentor:
         self.clip.model.to(self.device)
         self._networks = load_networks(self.clip, options.parts)
         self._fitted = lru_cache(VOCABULARIES)(self._fit)
+        self._chosen = lru_cache(VOCABULARIES)(self._choose)
 
     @classmethod
     def from_pretrained(
@@ -141,6 +146,7 @@ class Segmentor:
         known = {part.source(name): self._networks[name] for part in self.options.parts for name in part.networks}
         twin._networks = load_networks(self.clip, twin.options.parts, known) | {"clip": self._networks["clip"]}
         twin._fitted = lru_cache(VOCABULARIES)(twin._fit)
+        twin._chosen = lru_cache(VOCABULARIES)(twin._choose)
         return twin
 
     @overload
@@ -148,7 +154,7 @@ class Segmentor:
         self,
         image: ImageInput,
         classes: Classes | Vocabulary,
-        background: bool = False,
+        background: Background = False,
         regions: RegionsInput | None = None,
     ) -> Prediction: ...
 
@@ -157,7 +163,7 @@ class Segmentor:
         self,
         image: Sequence[ImageInput],
         classes: Classes | Vocabulary,
-        background: bool = False,
+        background: Background = False,
         regions: Sequence[RegionsInput] | None = None,
     ) -> list[Prediction]: ...
 
@@ -165,7 +171,7 @@ class Segmentor:
         self,
         image: ImageInput | Sequence[ImageInput],
         classes: Classes | Vocabulary,
-        background: bool = False,
+        background: Background = False,
         regions: Any = None,
     ) -> Prediction | list[Prediction]:
         """Segment one image, or each of several by itself.
@@ -177,7 +183,8 @@ class Segmentor:
                 holds, see :meth:`predict_each`.
             classes: A text such as ``"cat, grass=lawn|meadow, sky"``, a list of names, or a mapping from name to
                 synonyms; see :meth:`Vocabulary.parse`. Their embeddings are kept in memory and on disk.
-            background: Add a class 0 for whatever is none of the classes; see :meth:`Vocabulary.with_background`.
+            background: Add a class 0 for whatever is none of the classes: True for the published words, ``"auto"`` for
+                those of :meth:`background_words`, or words of yours; see :meth:`Vocabulary.with_background`.
             regions: The image's segment map, for parts that read one; see
                 :func:`~sclip_lightning.data.reading.images.to_segments`. For several images a list of such.
 
@@ -202,7 +209,7 @@ class Segmentor:
         self,
         images: Iterable[ImageInput],
         classes: Classes | Vocabulary,
-        background: bool = False,
+        background: Background = False,
         regions: Iterable[RegionsInput] | None = None,
     ) -> Iterator[Prediction]:
         """Segment any number of images one after the other, each when its prediction is asked for.
@@ -284,11 +291,35 @@ class Segmentor:
             lambda: segmentation.probabilities,
         )
 
-    def vocabulary(self, classes: Classes | Vocabulary, background: bool = False) -> Vocabulary:
+    def vocabulary(self, classes: Classes | Vocabulary, background: Background = False) -> Vocabulary:
         """The classes in full: names, synonyms and colours; arguments as :meth:`predict`."""
+        words = self.background_words(classes) if background == "auto" else background
+        if isinstance(words, str):
+            msg = f"background is {words!r}; expected True, False, 'auto', or a list of words."
+            raise ConfigError(msg)
         if not isinstance(classes, Vocabulary):
-            return Vocabulary.parse(classes, background)
-        return classes.with_background() if background else classes
+            return Vocabulary.parse(classes, words)
+        return classes if words is False else classes.with_background(None if words is True else words)
+
+    def background_words(self, classes: Classes | Vocabulary) -> tuple[str, ...]:
+        """Up to 64 words for scenes that this CLIP does not take for any of the classes (cosines below 0.9).
+
+        A subset, or other words, may be given as ``background`` instead.
+
+        Args:
+            classes: As :meth:`predict`; a background that was added to a vocabulary is none of them.
+
+        Raises:
+            ConfigError: Classes that cannot be told apart or have a background of their own, or no word is left.
+        """
+        added = isinstance(classes, Vocabulary) and classes.background_added
+        # With a background of any words, since one class beside it is enough.
+        vocabulary = self.vocabulary(classes, background=not added)
+        return self._chosen(vocabulary.synonyms[1:])
+
+    def _choose(self, synonyms: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+        folder, templates = self._cache or cache_folder(), resolve_templates(self.options.templates)
+        return choose_words(self.clip, synonyms, templates, self.device, folder, self._embed)
 
     def sliding_window(self, vocabulary: Vocabulary) -> SlidingWindowSegmentor:
         """The segmentor for these classes that works on normalised tensors; kept for the classes used last."""

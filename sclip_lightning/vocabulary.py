@@ -63,7 +63,7 @@ class Vocabulary:
         )
 
     @classmethod
-    def parse(cls, classes: Classes, background: bool = False) -> "Vocabulary":
+    def parse(cls, classes: Classes, background: bool | Sequence[str] = False) -> "Vocabulary":
         """Take classes as a user gives them.
 
         Args:
@@ -75,7 +75,7 @@ class Vocabulary:
                 - a mapping from name to synonyms: ``{"cat": [], "grass": ["lawn", "meadow"]}``.
 
                 The name itself is always one of the queries. A first class called "background" is one.
-            background: Add a background as class 0; see :meth:`with_background`.
+            background: Add a background as class 0, or one of these words; see :meth:`with_background`.
 
         Raises:
             ConfigError: There are no classes, only one without a background, an empty name, or a name that two classes
@@ -97,8 +97,8 @@ class Vocabulary:
             has_background,
             protocol=_for_background(OWN) if has_background else OWN,
         )
-        if background:
-            return vocabulary.with_background()
+        if background is not False:
+            return vocabulary.with_background(None if background is True else background)
         if len(synonyms) == 1:
             msg = (
                 f"The only class is {synonyms[0][0]!r}, so it would take every pixel. Name at least one more, or add a "
@@ -107,13 +107,16 @@ class Vocabulary:
             raise ConfigError(msg)
         return vocabulary
 
-    def with_background(self) -> "Vocabulary":
+    def with_background(self, words: Sequence[str] | None = None) -> "Vocabulary":
         """The same with a background as class 0.
 
-        Its names are the 26 words for stuff (sky, wall, tree, ...) that SCLIP's authors prompt VOC21's and
+        Without words, its names are the 26 for stuff (sky, wall, tree, ...) that SCLIP's authors prompt VOC21's and
         COCO-Object's background with (Wang et al., ECCV 2024, released configurations), less those that name a class
         here; uncertain pixels become background, too. Palette and constants are this package's choice for own classes;
         of a benchmark's constants only scale and threshold change (:meth:`adapt`).
+
+        Args:
+            words: Names of the background instead of the published ones; those that name a class are left out, too.
 
         Raises:
             ConfigError: There is a background already, or all its words name classes.
@@ -121,15 +124,19 @@ class Vocabulary:
         if self.has_background or any(_same(name, BACKGROUND) for name in self.names):
             msg = "The classes already have one called 'background'. Leave it out of the list, or drop --background."
             raise ConfigError(msg)
-        taken = {_key(word) for words in self.synonyms for word in words}
-        words = tuple(word for word in read_class_file("voc21.txt")[0] if _key(word) not in taken)
-        if not words:
-            msg = "Every word for the background names a class already, so nothing is left for it. Drop --background."
+        taken = {_key(word) for names in self.synonyms for word in names}
+        offered = read_class_file("voc21.txt")[0] if words is None else words
+        names = tuple(word for word in dict.fromkeys(offered) if word and _key(word) not in taken)
+        if not names:
+            msg = (
+                "Every word for the background names a class already, so nothing is left for it. Give other words "
+                "(--background FILE), or drop --background."
+            )
             raise ConfigError(msg)
         return replace(
             self,
             names=(BACKGROUND, *self.names),
-            synonyms=(words, *self.synonyms),
+            synonyms=(names, *self.synonyms),
             palette=np.concatenate([np.array([BACKGROUND_COLOUR], np.uint8), self.palette]),
             has_background=True,
             protocol=None if self.protocol is None else _for_background(self.protocol),

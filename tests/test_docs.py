@@ -1,8 +1,8 @@
 """Every command line of README and docs, as it stands there, on generated data and a tiny CLIP or the demo's.
 
 Those of ``sclip app`` are in app/test_server.py; those of ``sclip predict``, and of ``sclip report`` and ``sclip
-compare`` on other runs than the demo's, in test_readme.py; those of docs/extending.md, which need its files, in
-test_extending.py.
+compare`` on other runs than the demo's, in test_readme.py; those of ``sclip weights`` in commands/test_weights.py;
+those of docs/extending.md, which need its files, in test_extending.py.
 """
 
 import re
@@ -40,7 +40,7 @@ def commands_of(page):
                 yield line
 
 
-ELSEWHERE = r"sclip (app|predict|(report|compare) .*VOC21)"
+ELSEWHERE = r"sclip (app|predict|weights|(report|compare) .*VOC21)"
 COMMANDS = {
     command: page.name
     for page in PAGES
@@ -75,6 +75,12 @@ def on_demo(demo_scenes):
     return [f"--data.root={demo_scenes}", "--data.num_samples=1", *ranking, *QUIET]
 
 
+def run_here(command):
+    """A row of ``sclip reproduce`` in this process: another one takes seconds to import torch."""
+    main(list(command))
+    return 0
+
+
 QUIET = ["--data.num_workers=0", "--trainer.accelerator=cpu", "--trainer.devices=1"]
 QUIET += ["--trainer.enable_progress_bar=false"]
 
@@ -86,8 +92,9 @@ def test_command_on_the_demo(command, demo_runs, demo_scenes, tmp_path, monkeypa
     _, name, *arguments = shlex.split(command, comments=True)
     if command == "sclip ablate --config demo.yaml":  # was run to its end for the fixture, and reports
         arguments += [f"--data.root={demo_scenes}", *QUIET]
-    elif name in ("test", "ablate"):
+    elif name in ("test", "ablate", "vocabularies", "reproduce"):
         arguments += [*on_demo(demo_scenes), "--output_dir=others"]
+        monkeypatch.setattr("sclip_lightning.commands.reproduce.run_sclip", run_here)
     elif name == "make-regions":
         arguments += [f"--data.root={demo_scenes}", "--data.num_samples=1"]
     else:
@@ -97,7 +104,7 @@ def test_command_on_the_demo(command, demo_runs, demo_scenes, tmp_path, monkeypa
     if "--data.regions" in arguments:
         main(["make-regions", "--data=Demo", f"--data.root={demo_scenes}", "--output_dir=region_masks/demo"])
     main([name, *arguments])
-    printed = "Written to report.html" if "html" in arguments else "mIoU"
+    printed = "Written to " if "html" in arguments else "mIoU"
     assert (printed if name != "make-regions" else "has a segment map in") in capsys.readouterr().out
 
 
@@ -106,19 +113,24 @@ def test_command_on_the_demo(command, demo_runs, demo_scenes, tmp_path, monkeypa
 def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     _, name, *arguments = shlex.split(command, comments=True)
+    small = [
+        "--data.short_side=32",
+        f"--model.architecture={tiny_clip}",
+        "--model.templates=none",
+        "--model.crop=32",
+        "--model.stride=16",
+        *QUIET,
+    ]
+    monkeypatch.setattr("sclip_lightning.commands.reproduce.run_sclip", run_here)
     added = {
-        "test": [
-            "--data.short_side=32",
-            f"--model.architecture={tiny_clip}",
-            "--model.templates=none",
-            "--model.crop=32",
-            "--model.stride=16",
-            *QUIET,
-        ],
+        "test": small,
+        "vocabularies": small,
         "score": [],
         "check-data": ["--subset", "--data.num_workers=0"],
         "make-regions": [],
-    }[name]  # a new command needs what makes it small here
+    }  # a new command needs what makes it small here
+    added["reproduce"] = added["test"]
+    added = added[name]
     if name == "test" and {"phase1.yaml", "loftup.yaml"} & {*arguments} and "null" not in arguments:
         added.append(f"--model.upsampler.weights={loftup_weights}")
     if name == "test" and "scclip.yaml" in arguments:  # its numbers are those of 12 and 24 blocks

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from sclip_lightning.model.facts import load_method, method_names
+from sclip_lightning.reports.published import Figure
+from sclip_lightning.reports.results import Results
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "reproducing.md").read_text()
 README = (DOCS.parent / "README.md").read_text()
-filled = runpy.run_path(str(DOCS / "tables.py"))["filled"]
+tables = runpy.run_path(str(DOCS / "tables.py"))
+filled = tables["filled"]
 
 
 @pytest.mark.parametrize("text", [PAGE, README], ids=["reproducing.md", "README.md"])
@@ -44,3 +47,26 @@ def test_readme_lists_every_method(name):
     assert len(rows) == 1
     assert load_method(name).arxiv in rows[0]
     assert filled(README.replace(table, table.replace(f"`--method {name}`", "`--method other`"))) == README
+
+
+def test_a_measured_figure_stands_beside_the_published_one(tmp_path):
+    figure = Figure("SCLIP", "paper", "there", "mIoU", 59.1, 1, measured=59.123, verdict="reproduces")
+    results = Results("VOC21", {"mIoU": 0.59123}, [{"index": 0, "class": "a", "IoU": 0.5}], {"images": "1 of 1"})
+    results.published.append(figure)
+    results.save(tmp_path / "VOC21/sclip")
+    table = tables["published_table"](load_method("sclip"), tables["measured_figures"](tmp_path))
+    assert "| benchmark | authors' README | paper | measured here (paper) |" in table
+    assert "| VOC21 | 59.63 | 59.1 | 59.12, reproduces |" in table
+    assert "| VOC20 | 81.54 | 80.4 | - |" in table
+    assert "measured here" not in tables["published_table"](load_method("sclip"), {})
+
+
+def test_what_was_measured_is_on_the_page():
+    """The demo's ablation, with the digits that the guide has of it."""
+    table = PAGE.split("<!-- measured -->")[1].split("<!-- end -->")[0]
+    guide = (DOCS / "guide.md").read_text()
+    for run in ("baseline", "resclip-loftup-densecrf"):
+        (row,) = re.findall(rf"^\| {run} \| measured \| (.*) \|$", table, re.MULTILINE)
+        digits = [cell.split()[0] for cell in row.split(" | ")]
+        assert len(digits) == 3
+        assert any(all(digit in line for digit in digits) for line in guide.splitlines() if line.startswith("|"))

@@ -19,7 +19,7 @@ from sclip_lightning.model.likeness import warning_of
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.recall import Recall
 from sclip_lightning.prediction import Prediction
-from sclip_lightning.segmentor import Segmentor
+from sclip_lightning.segmentor import Background, Segmentor
 from sclip_lightning.vocabulary import Vocabulary
 
 __all__ = ["PROBE", "Answer", "Limits", "Request", "Workbench"]
@@ -100,11 +100,18 @@ class Workbench:
         choices: Methods and parts; those that cannot run with the segmentor's weights are left out.
         limits: What is refused.
         memory: Bytes of features that are kept, on the segmentor's device.
+        background: What the background is made of where one is asked for; see :meth:`Segmentor.predict`.
     """
 
     def __init__(
-        self, segmentor: Segmentor, choices: Choices, limits: Limits | None = None, memory: int = 2**31
+        self,
+        segmentor: Segmentor,
+        choices: Choices,
+        limits: Limits | None = None,
+        memory: int = 2**31,
+        background: Background = True,
     ) -> None:
+        self._background = background
         self.limits = limits or Limits()
         segmentor.recall = self.recall = Recall(memory)
         self._first = segmentor
@@ -169,6 +176,8 @@ class Workbench:
         if names > self.limits.names:
             msg = f"These are {names} names; this page takes {self.limits.names} at most. Leave some out."
             raise DataError(msg)
+        if request.background:
+            vocabulary = self._first.vocabulary(request.classes, self._background)
         threshold = request.threshold if vocabulary.has_background else None
         method = request.method or next(iter(self.choices.methods))
         return self._made(method, tuple(request.parts), threshold, request.logit_scale), vocabulary

@@ -14,15 +14,14 @@ from sclip_lightning.commands.test import TestCLI, is_first, run_cli
 from sclip_lightning.engine.callbacks import ResultWriter, TensorBoardReport
 from sclip_lightning.engine.environment import reset_peak_memory
 from sclip_lightning.engine.module import SegmentationModule
-from sclip_lightning.errors import ConfigError, RunError
+from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import write_text
 from sclip_lightning.model.ablation import Row, ablation_rows
 from sclip_lightning.model.facts import load_method, method_names
 from sclip_lightning.model.options import SegmentorOptions
-from sclip_lightning.records import load_records
-from sclip_lightning.records.run import Run
-from sclip_lightning.reports.comparison import Difference, paired_bootstrap, remark_on, tabulate
+from sclip_lightning.reports.comparison import Difference, paired_bootstrap, remark_on
 from sclip_lightning.reports.results import Results
+from sclip_lightning.reports.side_by_side import SideBySide
 from sclip_lightning.reports.tables import render
 
 __all__ = ["AblationCLI", "run_ablate"]
@@ -168,19 +167,11 @@ def summarise(names: Sequence[str], folders: Sequence[Path]) -> tuple[list[dict[
     Raises:
         RunError: No image was scored in all rows.
     """
-    runs = [_run(folder) for folder in folders]
-    all_records = [load_records(folder).of(run.ids) for folder, run in zip(folders, runs, strict=True)]
-    common = set.intersection(*({record.id for record in records.images} for records in all_records))
-    ids = [id_ for id_ in runs[0].ids if id_ in common]
-    if not ids:
-        msg = f"The rows below {folders[0].parent} have scored no image in common. Evaluate again with --overwrite."
-        raise RunError(msg)
-    chosen = [records.of(ids).images for records in all_records]
-    tables = [tabulate(one, len(run.classes), run.boundaries) for one, run in zip(chosen, runs, strict=True)]
-    baseline = tables[list(names).index("baseline")]
+    together = SideBySide.load(folders)
+    baseline = together.tables[list(names).index("baseline")]
     rows, differences = [], list[Difference]()
-    for name, folder, images, table in zip(names, folders, chosen, tables, strict=True):
-        entry: dict[str, Any] = {"": name, "images": len(ids)}
+    for name, folder, images, table in zip(names, folders, together.records, together.tables, strict=True):
+        entry: dict[str, Any] = {"": name, "images": len(together.ids)}
         for difference in paired_bootstrap(baseline, table):
             if difference.metric in METRICS:
                 differences.append(difference)
@@ -224,12 +215,6 @@ def _same(a: SegmentorOptions, b: SegmentorOptions, *names: str) -> bool:
 def _title(stem: str) -> str:
     """What a row is called that a file makes: the method's name where the file is named after one."""
     return load_method(stem).name if stem in method_names() else stem.replace("_", " ")
-
-
-def _run(folder: Path) -> Run:
-    run = Run.load(folder)
-    assert run is not None  # it has just ended
-    return run
 
 
 def _peak_memory(folder: Path) -> float:

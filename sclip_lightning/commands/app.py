@@ -17,13 +17,14 @@ from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method,
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
 from sclip_lightning.commands.parsing.model_only import ModelParser
 from sclip_lightning.commands.parsing.parts import DEFAULTS
+from sclip_lightning.data.reading.words import read_words
 from sclip_lightning.errors import StoppedError
 from sclip_lightning.files import DEMO
 from sclip_lightning.model.devices import PrecisionChoice
 from sclip_lightning.model.facts import load_method, method_names, model_section
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.ranges import above, at_least, check_number
-from sclip_lightning.segmentor import Segmentor
+from sclip_lightning.segmentor import Background, Segmentor
 
 __all__ = ["make_page", "parse", "run_app"]
 
@@ -97,7 +98,8 @@ def make_page(options: Namespace, folder: Path) -> Any:
         cache=folder / "names",
     )
     limits = Limits(options.max_megapixels, options.max_megabytes)
-    workbench = Workbench(segmentor, Choices(options.methods), limits, int(options.memory * 2**30))
+    background = _background_of(options.background)
+    workbench = Workbench(segmentor, Choices(options.methods), limits, int(options.memory * 2**30), background)
     from sclip_lightning.app.page import Texts, build_page  # imports Gradio, which reads its environment then
 
     note = "It has seen drawn scenes only: on photographs the labels mean nothing." if drawn else ""
@@ -107,6 +109,13 @@ def make_page(options: Namespace, folder: Path) -> Any:
     device = "GPU" if segmentor.device.type == "cuda" else segmentor.device.type.upper()
     texts = Texts(f"Network: {network}, on the {device}", classes or "", note)
     return build_page(workbench, texts, folder / "downloads", examples)
+
+
+def _background_of(given: str) -> Background:
+    """What ``--background`` means; raises DataError for a list of words that cannot be read."""
+    if given == "auto":
+        return given
+    return True if given == "published" else read_words(given)
 
 
 def _as_trained(options: SegmentorOptions, arguments: Namespace) -> SegmentorOptions:
@@ -142,6 +151,13 @@ def _build_parser() -> GuardedParser:
     parser.add_argument("--port", type=int | None, help="That port and no other; the first free one from 7860 on.")
     parser.add_argument("--open_browser", action="store_true", help="Open the page in the browser of this machine.")
     parser.add_argument("--classes", type=str, default="", help="What stands in the box at the start.")
+    parser.add_argument(
+        "--background",
+        type=str,
+        default="published",
+        metavar="auto|FILE",
+        help="What a background is made of once it is asked for: as for predict.",
+    )
     parser.add_argument("--max_megapixels", type=float, default=16.0, help="Most million pixels of an image.")
     parser.add_argument("--max_megabytes", type=float, default=32.0, help="Most of an uploaded file.")
     parser.add_argument("--memory", type=float, default=2.0, help="GiB of features that are kept, on the device.")

@@ -71,6 +71,48 @@ rows
 
 {_MORE}
 """,
+    "vocabularies": f"""\
+usage: sclip vocabularies --config FILE [options]
+
+Test a method under several class files, with images' features computed once: a run for each, and what names alone do.
+  sclip vocabularies --config demo.yaml                        needs nothing
+  --class_files FILE ...       published, plain (the data set's own names), distractors (these, and 64 words for scenes
+                               in the background), files of yours; the first is what others are compared with
+
+{_DATA}
+
+{_PARTS}
+
+{_RUN}
+
+{_MORE}
+""",
+    "reproduce": """\
+usage: sclip reproduce [-h] METHOD ... | demo | --all [--data NAME ...] [options]
+
+Run published rows again under their authors' protocol, and hold the scores against the published figures. Says first
+what is missing for any of them. Each row is a run of sclip test in a process of its own; given again, the command goes
+on where it ended. It needs the benchmarks' data, and fetches published weights where they are not in the cache.
+  sclip reproduce demo                                         needs nothing
+  sclip reproduce naclip --data VOC21 --data.root FOLDER       a published row
+  sclip reproduce --all --check --data.root FOLDER             what is missing for all of them
+
+rows
+  METHOD                       a published method; its rows are all figures that a run can be held against
+  --all                        every row of every method; what fails or is missing is left out, and named at the end
+  --data NAME ...              only rows on these benchmarks (VOC21, ...); nothing is run if one of them lacks something
+  --figures WORDS ...          only lists of figures with these words in their title: readme, PAMR, ...
+  --check                      say what is missing and what would be run, and run nothing
+
+data and run
+  --data.root FOLDER           with the benchmarks' folders in it; the environment variable SCLIP_DATA_ROOT otherwise
+  --data.regions FOLDER        segment maps, for methods that read some
+  --output_dir FOLDER          runs land in FOLDER/BENCHMARK/NAME, what can be sent of them in FOLDER/reproduced
+  --trainer.devices N          and every other option of sclip test. Those that change the model, its weights, the class
+                               names or the number of images make another experiment, which the result says
+
+Exits with 1 where a row is missing, failed, or came to another figure.
+""",
     "predict": f"""\
 usage: sclip predict --images FILE|FOLDER ... --classes NAMES [options]
 
@@ -82,7 +124,7 @@ images and classes
   --images PATH ...            files and folders;  --recursive: subfolders, too
   --classes NAMES              split by commas, synonyms by = and |; a class file; or a benchmark (VOC21)
   --background                 a class 0 for whatever is none of the classes: without it every pixel goes to the best
-                               of them, however badly that fits
+                               of them, however badly that fits;  auto: of words that are not near any of them
   --short_side N               resize images so that their short side has N pixels; 336 by default
   --refine_side N              refine maps of larger images at a short side of N pixels; 1024 by default, 0: never
   --on_error skip              pass over images that cannot be read or segmented
@@ -109,6 +151,7 @@ page
   --host ADDRESS               127.0.0.1 by default, which no other machine can reach;  --port N: 7860 or the next free
   --open_browser               open it in the browser of this machine
   --classes NAMES              what stands in the box at the start
+  --background auto            what a background is made of once it is asked for: as for predict
   --max_megapixels N           of an image, 16 by default;  --max_megabytes N: of an uploaded file, 32 by default
   --memory GIB                 of features that are kept while you change words and numbers; 2 by default
   --short_side N               resize images so that their short side has N pixels; 336 by default

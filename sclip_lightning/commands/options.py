@@ -14,11 +14,13 @@ from sclip_lightning.commands.parsing.imports import CLASS_PATH
 from sclip_lightning.commands.parsing.mistakes import no_such_option
 from sclip_lightning.errors import UsageError
 
-__all__ = ["KNOWN", "check_names", "known_options"]
+__all__ = ["ALSO", "KNOWN", "check_names", "known_options"]
 
 #: A command and an option a line, as ``python docs/options.py`` writes them.
 KNOWN = Path(__file__).with_suffix(".txt")
 
+#: Commands that take the options of ``sclip test``, too.
+ALSO = ("ablate", "vocabularies")
 #: Spelled out before there is a parser.
 _SHORT = ("allow_modules", "method", "protocol")
 #: Lightning's own options, which differ from release to release.
@@ -50,7 +52,7 @@ def check_names(command: str, arguments: Sequence[str]) -> None:
 def known_options(command: str) -> set[str]:
     """Names of a command's options without dashes, those of all the package's classes; none where it starts at once."""
     rows = (line.split() for line in KNOWN.read_text(encoding="utf-8").splitlines())
-    commands = ("test", "ablate") if command == "ablate" else (command,)  # for ablate, what it takes besides
+    commands = ("test", command) if command in ALSO else (command,)
     return {name for one, name in rows if one in commands}
 
 

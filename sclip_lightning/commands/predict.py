@@ -27,6 +27,7 @@ from sclip_lightning.data.reading.heif import INSTALL_HEIF
 from sclip_lightning.data.reading.images import ImageFile, find_images, unread_images
 from sclip_lightning.data.reading.layout import expand
 from sclip_lightning.data.reading.regions import SegmentMaps, unread_maps, without_maps
+from sclip_lightning.data.reading.words import read_words
 from sclip_lightning.errors import DataError
 from sclip_lightning.exports import TOLERANCE
 from sclip_lightning.files import DEMO
@@ -34,11 +35,13 @@ from sclip_lightning.jobs.processes import Alone, Team
 from sclip_lightning.jobs.session import carried_out
 from sclip_lightning.model.devices import Precision, PrecisionChoice, resolve_precision
 from sclip_lightning.model.likeness import warning_of
+from sclip_lightning.model.negatives import passed_over
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import check_options, resolve
 from sclip_lightning.predicting.fitting import check_largest
-from sclip_lightning.predicting.job import Export, PredictionJob
+from sclip_lightning.predicting.job import ChosenClasses, Export, PredictionJob
 from sclip_lightning.ranges import at_least, check_number
+from sclip_lightning.records.artefacts import BACKGROUND
 from sclip_lightning.reports.shares import ShareTable
 from sclip_lightning.segmentor import Segmentor
 from sclip_lightning.vocabulary import Vocabulary
@@ -69,7 +72,7 @@ def run_predict(arguments: Sequence[str]) -> None:
     allow_large_images(options)
     check_number(options.tolerance, at_least(0), "--tolerance")
     files = find_images(options.images, options.recursive)
-    vocabulary = find_vocabulary(options.classes, options.background)
+    vocabulary = find_vocabulary(options.classes, _background_of(options.background))
     check_options(chosen, vocabulary)
     settings = resolve(chosen, vocabulary, options.short_side)
     maps = _find_maps(options, chosen.region_readers, files)
@@ -78,11 +81,12 @@ def run_predict(arguments: Sequence[str]) -> None:
         resolve_precision(options.precision, launch.device)
     if launch.is_first:
         _name_unread(options, maps)
+    classes = ChosenClasses(vocabulary)
     job = PredictionJob(
         files=files,
         folder=Path(options.output_dir).expanduser().absolute(),
         on_error=options.on_error,
-        vocabulary=vocabulary,
+        classes=classes,
         config=partial(parser.dump, options, skip_none=False),
         exports=list(dict.fromkeys(options.export or ())),
         tolerance=options.tolerance,
@@ -98,17 +102,42 @@ def run_predict(arguments: Sequence[str]) -> None:
         segmentor = Segmentor(
             chosen, short_side=options.short_side, device=team.device, precision=options.precision, embed=team.on_first
         )
-        segmentor.sliding_window(vocabulary)  # names are embedded now, which takes all processes
+        if options.background == "auto":
+            classes.words = segmentor.background_words(vocabulary)
+            classes.vocabulary = find_vocabulary(options.classes, classes.words)
+        segmentor.sliding_window(classes.vocabulary)  # names are embedded now, which takes all processes
         if team.is_first:
-            for warning in segmentor.settings(vocabulary).warnings:
+            if classes.words:
+                _name_words(classes.words, job.folder)
+            for warning in segmentor.settings(classes.vocabulary).warnings:
                 sys.stderr.write(f"Note: {warning}\n")
-            for warning in warning_of(segmentor.alike(vocabulary)):
+            for warning in warning_of(segmentor.alike(classes.vocabulary)):
                 sys.stderr.write(f"Note: {warning} Use other words.\n")
         return segmentor
 
     outcome = carried_out(job, launch, load, partial(explain, options=chosen), options.overwrite)
     if outcome is not None:
         _report(job, chosen, *outcome)
+
+
+def _background_of(given: bool | str) -> bool | tuple[str, ...]:
+    """What ``--background`` means before there are weights, by which words may be chosen.
+
+    Raises:
+        DataError: A list of words that cannot be read.
+    """
+    return given == "auto" or (read_words(given) if isinstance(given, str) else given)
+
+
+def _name_words(words: Sequence[str], folder: Path) -> None:
+    """Say what background was chosen, and how to choose another."""
+    near = passed_over(words)
+    shown = ", ".join(near[:10]) + (f" and {len(near) - 10} more" if near[10:] else "")
+    beside = f" Near one of your classes, and left out: {shown}." if near else ""
+    sys.stderr.write(
+        f"Background: {', '.join(words)}.{beside} These {len(words)} words stand in {folder / BACKGROUND}; edited, "
+        "they are taken with --background FILE.\n"
+    )
 
 
 def _settle_precision(asked: str, device: torch.device, job: PredictionJob) -> Precision:
@@ -163,13 +192,13 @@ def _report(job: PredictionJob, chosen: SegmentorOptions, table: ShareTable, ski
     refuse_skipped(job, skipped)
 
 
-def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> Vocabulary:
+def find_vocabulary(classes: str | Sequence[str], background: bool | Sequence[str] = False) -> Vocabulary:
     """The classes that ``--classes`` means.
 
     Args:
         classes: Names in one text or a list, the path of a class file, or the name of a benchmark or of its shipped
             class file.
-        background: Add a background.
+        background: Add a background, or one of these words.
 
     Raises:
         DataError: No such class file.
@@ -183,7 +212,8 @@ def find_vocabulary(classes: str | Sequence[str], background: bool = False) -> V
         for benchmark in published_benchmarks():
             if classes.casefold() in (benchmark.name.casefold(), benchmark.class_file.casefold()):
                 vocabulary = Vocabulary.of(benchmark)
-                return vocabulary.with_background() if background else vocabulary
+                words = None if background is True else background
+                return vocabulary if words is False else vocabulary.with_background(words)
         if not classes.endswith(".txt"):
             return Vocabulary.parse(classes, background)
         names = ", ".join(benchmark.name for benchmark in published_benchmarks())
@@ -217,9 +247,14 @@ def _build_parser() -> GuardedParser:
     )
     parser.add_argument(
         "--background",
-        action="store_true",
+        nargs="?",
+        const=True,
+        default=False,
+        type=bool | str,
+        metavar="auto|FILE",
         help="Add a class 0 for whatever is none of the classes: published words for stuff, less those that name a "
-        "class, and pixels less certain than --model.prob_threshold.",
+        "class, and pixels less certain than --model.prob_threshold. auto: up to 64 words for scenes that are not near "
+        "any of the classes; FILE: words of yours, one a line.",
     )
     parser.add_argument(
         "--regions",

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sclip_lightning.data.reading.benchmark import Benchmark
 from sclip_lightning.data.reading.dataset import Sample, SegmentationDataset
+from sclip_lightning.engine.behind import Behind
 from sclip_lightning.engine.ranks import Ranks
 from sclip_lightning.engine.recording import Recording
 from sclip_lightning.errors import ConfigError
@@ -21,17 +22,15 @@ __all__ = ["ImageOutput", "RunContext", "run_context"]
 
 
 class ImageOutput(NamedTuple):
-    """What callbacks get of an image.
+    """What segmenting an image gave.
 
     Attributes:
         labels: [H, W] int64 class labels.
-        probabilities: [C, H, W] float32 before thresholds, where a callback wants them; else None.
-        counts: What was counted of it; None outside of a test's steps.
+        probabilities: [C, H, W] float16 before thresholds, where a callback wants them; else None.
     """
 
     labels: Tensor
     probabilities: Tensor | None
-    counts: ImageCounts | None = None
 
 
 @dataclass
@@ -48,6 +47,10 @@ class RunContext:
         segment: [H, W] int64 labels of a sample, computed once more as in the test; nothing is counted or recorded.
         warnings: What may be wrong with the run, found before its first image; the results repeat it as notes.
         probabilities_wanted: Whether callbacks are handed class probabilities, too; one may set it in ``setup``.
+        behind: Does what comes after the network, image by image.
+        each_image: Called for every image that was scored, once it is recorded, with what was counted of it; behind the
+            network, and so never two at a time, while the trainer is busy with other images. Callbacks that keep or
+            draw something of single images add themselves in ``setup`` or ``on_test_start``.
         lacking: Asked for those of some images that are not finished, although they have been scored, because a file
             of theirs is not there; callbacks that write one per image add themselves in ``setup``.
         results: What the test found, once it has ended; the same on every rank.
@@ -65,6 +68,8 @@ class RunContext:
     segment: Callable[[Sample], Tensor]
     warnings: Sequence[str] = ()
     probabilities_wanted: bool = False
+    behind: Behind = field(default_factory=Behind)
+    each_image: list[Callable[[Sample, ImageOutput, ImageCounts], None]] = field(default_factory=list)
     lacking: list[Callable[[set[str]], set[str]]] = field(default_factory=list)
     results: Results | None = None
     reported_before: bool = False
@@ -81,7 +86,8 @@ class RunContext:
         return [files.id for files in self.dataset.files]
 
     def close(self) -> None:
-        """Delete the records of a run that has no folder."""
+        """End what works behind the network, and delete the records of a run that has no folder."""
+        self.behind.end()
         if self.temporary is not None:
             self.temporary.cleanup()  # after an error it goes with the process
 

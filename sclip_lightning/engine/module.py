@@ -1,10 +1,12 @@
 """The LightningModule: wires data, segmentor and scores, and does nothing else."""
 
 import time
+from functools import partial
 from typing import Any, cast
 
+import torch
 from lightning.fabric.utilities import move_data_to_device
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from sclip_lightning.data.reading.dataset import SKIP_ADVICE, Sample
@@ -21,6 +23,8 @@ from sclip_lightning.engine.session_start import begin_session, open_run, remain
 from sclip_lightning.errors import DataError
 from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.model.recall import Recall
+from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.towers import Clip, load_clip
 from sclip_lightning.windows import Texts
 
@@ -36,6 +40,7 @@ class SegmentationModule(LightningModule):
     Attributes:
         clip: The model; loaded when a run begins, unless another module of the same weights has lent it.
         texts: Embeddings of the class names, likewise.
+        recall: Keeps features of images for segmentors of other names; None, the default, keeps nothing.
         stop: Asked between images whether to go on; by default nothing asks the run to stop.
 
     Raises:
@@ -47,6 +52,7 @@ class SegmentationModule(LightningModule):
         self.options = SegmentorOptions(**options)  # from this call jsonargparse knows names, types, defaults and help
         self.clip: Clip | None = None
         self.texts: Texts | None = None
+        self.recall: Recall | None = None
         self.stop = StopRequest()
         self._context: RunContext | None = None
 
@@ -69,9 +75,9 @@ class SegmentationModule(LightningModule):
         return self.datamodule.data
 
     def configure_callbacks(self) -> list[Callback]:
-        """No callbacks; but this is the first hook of a test, where the run of the last one is forgotten."""
+        """One that ends a run in order; and in this first hook of a test the run of the last one is forgotten."""
         self._context = None
-        return []
+        return [_FinishesImages()]
 
     def setup(self, stage: str) -> None:
         """Refuse a window that leaves gaps, and find out which images are still to be segmented."""
@@ -92,7 +98,7 @@ class SegmentationModule(LightningModule):
         assert clip is not None  # configure_model has loaded it
         if self.texts is None:  # embedded on one rank, so that all have the same bits
             self.texts = self.context.ranks.on_first(lambda: wiring.embed_classes(clip, settings, data, self.device))
-        self.segmentor = build_segmentor(self.networks, self.texts, settings).to(self.device)
+        self.segmentor = build_segmentor(self.networks, self.texts, settings, self.recall).to(self.device)
         self.evaluation = Evaluation(data.benchmark).to(counting_device(self.device))
         self._sizes = wiring.sizes_that_fit(self.context, self.segmentor, options, settings, data)
         self.context.warnings = wiring.warnings_of(self.segmentor, options, settings, data)
@@ -108,30 +114,62 @@ class SegmentationModule(LightningModule):
         return wiring.describe_protocol(self.clip, self.segmentor, self.options, self.data, precision, self._sizes)
 
     def test_step(self, batch: list[Sample], batch_idx: int) -> dict[str, ImageOutput]:
-        """Segment, score and record each image by itself, so that the batch size cannot change a digit.
+        """Segment each image by itself, so that the batch size cannot change a digit, and have it scored behind.
 
-        Returns the outputs by image id, for callbacks; without images that were skipped.
+        Returns the outputs by image id, for callbacks; without images that could not be segmented.
         """
         outputs = {}
         for sample in batch:
+            self.context.behind.check()
             self.stop.check()
             if not self.datamodule.owns(sample["index"]):
                 continue  # a rank without images runs along on a borrowed one
             started = time.perf_counter()
             try:
                 output = self.segment(sample, self.context.probabilities_wanted)
-                counts = self.evaluation.update(output.labels, sample["mask"])
             except DataError as error:
-                if self.data.on_error == "stop":
-                    raise DataError(f"{error} {SKIP_ADVICE}") from error
-                self.context.recording.skipped(sample["id"], str(error))
+                self.context.behind.wait()  # what came before this image comes first, errors included
+                self._skip(sample["id"], error)
                 continue
-            self.context.recording.scored(sample["id"], counts, time.perf_counter() - started, sample["fingerprint"])
-            outputs[sample["id"]] = output._replace(counts=counts)
+            self.context.behind.hand_over(partial(self._score, sample, output, time.perf_counter() - started))
+            outputs[sample["id"]] = output
         return outputs
 
-    def segment(self, sample: Sample, probabilities: bool = False) -> ImageOutput:
+    @torch.inference_mode()  # as in the trainer's thread, whose tensors allow no other
+    def _score(self, sample: Sample, output: ImageOutput, seconds: float) -> None:
+        """Behind the network: count an image, record it, and let callbacks make of it what they do.
+
+        Args:
+            sample: What was segmented.
+            output: What came out.
+            seconds: How long that took.
+        """
+        started = time.perf_counter()
+        try:
+            counts = self.evaluation.update(output.labels, sample["mask"])
+        except DataError as error:
+            self._skip(sample["id"], error)
+            return
+        seconds += time.perf_counter() - started
+        self.context.recording.scored(sample["id"], counts, seconds, sample["fingerprint"])
+        for keep in self.context.each_image:
+            keep(sample, output, counts)
+
+    def _skip(self, id_: str, error: DataError) -> None:
+        """Record that an image cannot be scored, or refuse that."""
+        if self.data.on_error == "stop":
+            raise DataError(f"{error} {SKIP_ADVICE}") from error
+        self.context.recording.skipped(id_, str(error))
+
+    def segment(
+        self, sample: Sample, probabilities: bool = False, segmentor: SlidingWindowSegmentor | None = None
+    ) -> ImageOutput:
         """Segment a sample on this device; all that a test segments comes through here.
+
+        Args:
+            sample: As it was read.
+            probabilities: Give class probabilities, too.
+            segmentor: Another than the test's, of the same tower.
 
         Raises:
             DataError: It could not be read, holds no patch, or, where images may be skipped, does not fit in memory.
@@ -139,10 +177,11 @@ class SegmentationModule(LightningModule):
         if sample["error"] is not None:
             raise DataError(sample["error"])
         source, (height, width) = f"The image {sample['id']}", sample["mask"].shape
-        check_patch(sample["image"], self.segmentor.tower.patch_size, source, (height, width))
+        segmentor = segmentor or self.segmentor
+        check_patch(sample["image"], segmentor.tower.patch_size, source, (height, width))
         with wiring.memory_for(source, (height, width), self.options, self.data):
-            segmentation = self.segmentor.predict(sample["image"], (height, width), sample["rgb"], sample["regions"])
-        return ImageOutput(segmentation.labels, segmentation.probabilities if probabilities else None)
+            segmentation = segmentor.predict(sample["image"], (height, width), sample["rgb"], sample["regions"])
+        return ImageOutput(segmentation.labels, segmentation.probabilities.half() if probabilities else None)
 
     def segment_again(self, sample: Sample) -> Tensor:
         """[H, W] labels of a sample, in the test's precision; nothing is counted or recorded."""
@@ -154,6 +193,7 @@ class SegmentationModule(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Merge the records of all devices; the results then lie in ``context`` on every one of them."""
+        self.context.behind.wait()
         seconds = time.perf_counter() - self._started
         end_session(self.context, self.evaluation, self.stop, seconds, anything_done=bool(self.datamodule.remaining))
 
@@ -162,3 +202,17 @@ class SegmentationModule(LightningModule):
         self.stop.leave()
         if self._context is not None:
             self._context.close()
+
+    def finish_images(self) -> None:
+        """Let the images that are behind the network be scored and recorded, in a run that ends early."""
+        if self._context is not None:
+            self._context.behind.end()
+
+
+class _FinishesImages(Callback):
+    """Tells the module of the end of a run, which Lightning tells callbacks alone."""
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        del trainer, exception
+        assert isinstance(pl_module, SegmentationModule)  # whose callback this is
+        pl_module.finish_images()

@@ -8,12 +8,23 @@ from sclip_lightning.engine.evaluation import Evaluation, check_agreement
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.reports.results import Results, results_of
 
-__all__ = ["end_session"]
+__all__ = ["add_up", "end_session"]
 
 
 def end_session(
     context: RunContext, evaluation: Evaluation, stop: StopRequest, seconds: float, anything_done: bool
 ) -> None:
+    """Add up a run, after which no process waits for another any more. A collective; arguments as :func:`add_up`.
+
+    Raises:
+        RunError: As there.
+        StoppedError: Likewise.
+    """
+    add_up(context, evaluation, stop, seconds, anything_done)
+    stop.leave()  # the first process alone may draw and write for minutes
+
+
+def add_up(context: RunContext, evaluation: Evaluation, stop: StopRequest, seconds: float, anything_done: bool) -> None:
     """Merge the records of all processes; the results then lie in the context of every one of them. A collective.
 
     Args:
@@ -45,7 +56,6 @@ def end_session(
     context.results, context.reported_before = ranks.on_first(
         lambda: _results(context, performance, images, anything_done)
     )
-    stop.leave()  # nobody waits for another any more; the first process alone may draw and write for minutes
 
 
 def _results(

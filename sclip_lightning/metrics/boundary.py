@@ -1,21 +1,29 @@
 """Boundary F1 of one image (Csurka et al., "What is a good evaluation measure for semantic segmentation?", BMVC 2013).
 
-A contour pixel belongs to one class, so all classes are matched in one pass: contour pixels are numbered by class, then
-column, then row, which makes every column of the disk around a pixel an interval of numbers, and one binary search per
-column of the disk tells whether the other map has a contour pixel of the class in it. All of it is integer arithmetic
-in torch on the device of the maps: distances are exact, and CPU and GPU count alike.
+A contour pixel belongs to one class, so all classes are matched in one pass: each contour pixel looks for its label in
+the other map's contours, at rising distance, and is done once it has found one. All of it is integer arithmetic on the
+CPU, on maps of one byte a pixel with a margin all around: an offset in the image then is one number, and distances are
+exact.
 """
 
 import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sclip_lightning.errors import ConfigError
-from sclip_lightning.metrics.confusion import VOID, checked_labels
+from sclip_lightning.metrics.confusion import Codes, checked_labels
 
 __all__ = ["boundary_counts", "fill_void", "precision_recall_f1"]
+
+Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.intp]
 
 
 def boundary_counts(
@@ -53,25 +61,31 @@ def boundary_counts(
             f"The boundary tolerance is {tolerance}; expected a positive number. Give a fraction of the image diagonal "
             "below 1, such as 0.0075, or a number of pixels."
         )
-    prediction, target = checked_labels(prediction, target, num_classes, ignore_index)
-    height, width = target.shape
-    theta = tolerance * math.hypot(height, width) if tolerance < 1 else tolerance
+    predicted, true = checked_labels(prediction, target, num_classes, ignore_index)
+    theta = tolerance * math.hypot(*true.shape) if tolerance < 1 else tolerance
     if fill:
-        target = fill_void(target, theta, VOID)
+        true = _filled(true, theta, num_classes)
 
     farthest = max(math.ceil(_square(theta)) - 1, 0)
     margin = math.isqrt(farthest)
-    true_at, predicted_at = _contours(target), _contours(prediction)
-    true_class, predicted_class = target[true_at], prediction[predicted_at]
-    true_place, predicted_place = _places(true_at, margin), _places(predicted_at, margin)
-    plane = (height + margin) * (width + margin)
-    true_key, predicted_key = true_class * plane + true_place, predicted_class * plane + predicted_place
-    true_hit = _near(true_key, predicted_key, farthest, height + margin)
-    predicted_hit = _near(predicted_key, true_key, farthest, height + margin)
+    true_map, predicted_map = (_with_margin(labels, margin, num_classes) for labels in (true, predicted))
+    steps = _steps(farthest, true_map.shape[1])
+    true_at, true_contour = _contours(true_map, num_classes)
+    predicted_at, predicted_contour = _contours(predicted_map, num_classes)
+    true_class, predicted_class = true_contour[true_at], predicted_contour[predicted_at]
+    occurs = np.zeros((2, num_classes), np.bool_)
+    occurs[0, true_class] = occurs[1, predicted_class] = True
+    in_both = occurs[0] & occurs[1]  # classes that the other contour has nowhere are not looked for
+    true_hit, predicted_hit = in_both[true_class], in_both[predicted_class]
+    true_hit[true_hit] = _near(true_at[true_hit], true_class[true_hit], predicted_contour, steps)
+    predicted_hit[predicted_hit] = _near(
+        predicted_at[predicted_hit], predicted_class[predicted_hit], true_contour, steps
+    )
 
-    judged = target[predicted_at] != VOID
-    missed = (judged & ~predicted_hit).nonzero().squeeze(1)
-    judged[missed] = ~_near(predicted_place[missed], _places(target == VOID, margin), farthest, height + margin)
+    judged = true_map.ravel()[predicted_at] != num_classes
+    void = _with_margin(true == num_classes, margin, False)
+    missed = np.flatnonzero(judged & ~predicted_hit & _around(void, margin).ravel()[predicted_at])
+    judged[missed] = ~_near(predicted_at[missed], np.ones_like(missed, dtype=np.bool_), void.ravel(), steps)
 
     counted = (
         predicted_class[judged],
@@ -79,7 +93,8 @@ def boundary_counts(
         predicted_class[judged & predicted_hit],
         true_class[true_hit],
     )
-    return torch.stack([torch.bincount(classes, minlength=num_classes) for classes in counted], dim=1)
+    counts = [np.bincount(classes, minlength=num_classes) for classes in counted]
+    return torch.from_numpy(np.stack(counts, axis=1).astype(np.int64, copy=False))
 
 
 def precision_recall_f1(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -114,40 +129,44 @@ def fill_void(target: Tensor, theta: float, ignore_index: int = 255) -> Tensor:
     Returns:
         [H, W] of the dtype of ``target``.
     """
-    farthest = math.floor(_square(theta))
-    margin = math.isqrt(farthest)
-    height, width = target.shape
-    labels = target.to(torch.int64, copy=True)
-    labelled = labels != ignore_index
+    labels = target.cpu().numpy()
+    return torch.from_numpy(_filled(labels, theta, ignore_index).copy()).to(target.device)
+
+
+def _filled(labels: npt.NDArray[Any], theta: float, void: int) -> npt.NDArray[Any]:
+    """``fill_void`` of arrays; the very array where there is nothing to fill."""
+    labelled = labels != void
     if labelled.all():
-        return labels.to(target.dtype)
+        return labels
+    farthest = math.floor(_square(theta))
+    reach = math.isqrt(farthest)
+    height, width = labels.shape
     # First the nearest labelled row in every column; one of these is nearest of all.
-    rows = torch.arange(height, device=target.device)[:, None]
-    nowhere = height + margin
-    above = torch.where(labelled, rows, -nowhere).cummax(dim=0).values
-    below = torch.where(labelled, rows, nowhere).flip(0).cummin(dim=0).values.flip(0)
-    nearest_row = F.pad(torch.where(rows - above <= below - rows, above, below), (margin, margin), value=nowhere)
-    y, x = (~labelled).nonzero().unbind(dim=1)
-    nearest = torch.full_like(y, farthest + 1)
-    source = torch.zeros_like(y)
-    for step, _ in _runs(farthest):
-        row = nearest_row[y, x + (margin + step)]
+    kind = np.int16 if height + reach < 2**14 else np.int32
+    rows, nowhere = np.arange(height, dtype=kind)[:, None], height + reach
+    above = np.where(labelled, rows, kind(-nowhere))
+    below = np.where(labelled, rows, kind(nowhere))
+    for row in range(1, height):  # twice as fast as numpy's own accumulate, which goes down each column by itself
+        np.maximum(above[row], above[row - 1], out=above[row])
+        np.minimum(below[-row - 1], below[-row], out=below[-row - 1])
+    nearest_row = np.where(rows - above <= below - rows, above, below)
+    nearest_row = np.pad(nearest_row, ((0, 0), (reach, reach)), constant_values=nowhere)
+
+    places = np.flatnonzero(~labelled & _around(labelled, reach))
+    y, x = np.divmod(places, width)
+    start = y * nearest_row.shape[1] + x + reach
+    y, x = y.astype(np.int32), x.astype(np.int32)
+    nearest = np.full(len(places), farthest + 1, np.int32)
+    source = places.copy()
+    for step in sorted(range(-reach, reach + 1), key=abs):
+        row = nearest_row.take(start + step).astype(np.int32)
         distance = (row - y) ** 2 + step**2
-        source = torch.where(distance < nearest, row * width + x + step, source)
-        nearest = torch.minimum(distance, nearest)
-    near = nearest <= farthest
-    labels[y[near], x[near]] = labels.take(source[near])
-    return labels.to(target.dtype)
-
-
-def _contours(labels: Tensor) -> Tensor:
-    """[H, W] bool, pixels with a 4-neighbour of another label, neither of them void."""
-    contour = torch.zeros_like(labels, dtype=torch.bool)
-    for image, marked in ((labels, contour), (labels.T, contour.T)):
-        differs = (image[1:] != image[:-1]) & (image[1:] != VOID) & (image[:-1] != VOID)
-        marked[1:] |= differs
-        marked[:-1] |= differs
-    return contour
+        nearer = distance < nearest
+        np.copyto(nearest, distance, where=nearer)
+        np.copyto(source, row * width + (x + step), where=nearer)
+    filled = labels.copy()
+    filled.ravel()[places] = labels.ravel()[source]
+    return filled
 
 
 def _square(theta: float) -> float:
@@ -158,40 +177,68 @@ def _square(theta: float) -> float:
     return round(theta**2, 9)
 
 
-def _runs(farthest: int) -> list[tuple[int, int]]:
-    """Disk of all pixels with squared distance up to ``farthest``, as (column, half the height) of its columns."""
+def _with_margin(labels: npt.NDArray[Any], margin: int, outside: int) -> npt.NDArray[Any]:
+    """A map in a frame that no offset within the margin leaves: rows at both ends, columns at the right alone.
+
+    A place in the frame is a number, row by row; what lies left of a row is the right margin of the row above.
+    """
+    height, width = labels.shape
+    framed = np.full((height + 2 * (margin + 1), width + margin + 1), outside, labels.dtype)
+    framed[margin + 1 : margin + 1 + height, :width] = labels
+    return framed
+
+
+def _around(mask: Mask, reach: int) -> Mask:
+    """Pixels with a true one at most ``reach`` rows and columns away; a cheap bound for what lies within a disk."""
+    square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    return np.asarray(cv2.dilate(mask.view(np.uint8), square, borderType=cv2.BORDER_CONSTANT)).view(np.bool_)
+
+
+def _contours(framed: Codes, void: int) -> tuple[Places, Codes]:
+    """Places of the pixels with a 4-neighbour of another label, neither of them void; and their labels, else void."""
+    labels = framed.ravel()
+    known, contour = labels != void, np.zeros(labels.shape, np.bool_)
+    for step in (1, framed.shape[1]):
+        differs = (labels[step:] != labels[:-step]) & known[step:] & known[:-step]
+        contour[step:] |= differs
+        contour[:-step] |= differs
+    return np.flatnonzero(contour), np.where(contour, labels, labels.dtype.type(void))
+
+
+def _steps(farthest: int, stride: int) -> list[list[int]]:
+    """Offsets to all pixels with squared distance up to ``farthest``, grouped by distance, near ones first."""
+    return [(rows * stride + columns).tolist() for rows, columns in _rings(farthest)]
+
+
+@lru_cache(16)
+def _rings(farthest: int) -> list[tuple[Places, Places]]:
     reach = math.isqrt(farthest)
-    columns = sorted(range(-reach, reach + 1), key=abs)
-    return [(column, math.isqrt(farthest - column**2)) for column in columns]
+    rows, columns = np.indices((2 * reach + 1, 2 * reach + 1)).reshape(2, -1) - reach
+    squares = rows**2 + columns**2
+    order = squares.argsort(kind="stable")[: np.count_nonzero(squares <= farthest)]
+    rings = np.split(order, np.flatnonzero(np.diff(squares[order])) + 1)
+    return [(rows[ring], columns[ring]) for ring in rings]
 
 
-def _places(mask: Tensor, margin: int) -> Tensor:
-    """Numbers of the true pixels, counted down the columns, with a margin between one column and the next."""
-    rows, columns = mask.nonzero().unbind(dim=1)
-    return columns * (mask.shape[0] + margin) + rows
-
-
-def _near(queries: Tensor, keys: Tensor, farthest: int, stride: int) -> Tensor:
-    """Whether any key lies in the disk around each query.
-
-    A column of the disk is an interval of numbers, and the first key from its start on tells whether it holds one.
+def _near(places: Places, wanted: npt.NDArray[Any], plane: npt.NDArray[Any], steps: Sequence[Sequence[int]]) -> Mask:
+    """Whether any step leads from a place to the value wanted there.
 
     Args:
-        queries: [P] int64 places, or places in the plane of a class.
-        keys: [K] int64, likewise.
-        farthest: Largest squared distance that counts.
-        stride: Difference between neighbours in a row.
+        places: [P] in the plane.
+        wanted: [P].
+        plane: [N], a framed map in one line.
+        steps: Offsets; after each group of them, those places are left alone that have found what they want.
 
     Returns:
         [P] bool.
     """
-    behind_all = keys.new_full((1,), torch.iinfo(keys.dtype).max)
-    keys = torch.cat([keys, behind_all]).sort().values
-    near = torch.zeros_like(queries, dtype=torch.bool)
-    searching = torch.arange(len(queries), device=queries.device)
-    for column, half in _runs(farthest):
-        start = queries[searching] + (column * stride - half)
-        found = keys[torch.searchsorted(keys, start)] <= start + 2 * half
-        near[searching[found]] = True
-        searching = searching[~found]
+    near = np.zeros(len(places), np.bool_)
+    searching = np.arange(len(places))
+    for offsets in steps:
+        found = plane.take(places + offsets[0]) == wanted
+        for offset in offsets[1:]:
+            found |= plane.take(places + offset) == wanted
+        if found.any():
+            near[searching[found]] = True
+            searching, places, wanted = (of_each[~found] for of_each in (searching, places, wanted))
     return near

@@ -51,7 +51,7 @@ class BoundaryF1(Metric):
         ignore_index: Label of ignored pixels of the target.
 
     Attributes:
-        latest: Contour pixels that the last ``update`` counted, [C, 4] int64.
+        latest: Contour pixels that the last ``update`` counted, [C, 4] int64 on the CPU.
     """
 
     full_state_update = False
@@ -86,11 +86,16 @@ class BoundaryF1(Metric):
         _, _, f1 = precision_recall_f1(counts)
         class_scores = (f1.nan_to_num() * FIXED_POINT).round().long()
         scored = ~f1.isnan()
-        self.score_sum += class_scores.sum() // scored.sum().clamp(min=1)
-        self.images += scored.any()
-        self.class_score_sum += class_scores
-        self.class_images += scored
-        self.counts += counts
+        image = {
+            "score_sum": class_scores.sum() // scored.sum().clamp(min=1),
+            "images": scored.any(),
+            "class_score_sum": class_scores,
+            "class_images": scored,
+            "counts": counts,
+        }
+        for name, added in image.items():
+            state = getattr(self, name)
+            state += added.to(state.device)
 
     def compute(self) -> BoundaryScores:
         """Scores over all images counted on all devices."""

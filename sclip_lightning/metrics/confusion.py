@@ -1,16 +1,18 @@
 """Confusion matrix of label maps, and the region scores that follow from it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from sclip_lightning.errors import DataError
 
-__all__ = ["VOID", "RegionScores", "checked_labels", "confusion_matrix", "scores"]
+__all__ = ["Codes", "RegionScores", "checked_labels", "confusion_matrix", "in_bytes", "scores"]
 
-#: What ``checked_labels`` writes for the ignored label, whatever that was.
-VOID = -1
+#: Labels in the smallest unsigned type that holds them: bytes are compared eight times as fast as int64.
+Codes = npt.NDArray[np.unsignedinteger[Any]]
 
 
 class RegionScores(NamedTuple):
@@ -50,16 +52,18 @@ def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int, ignor
         ignore_index: Pixels with this target never count.
 
     Returns:
-        [C, C] int64 on the device of the maps, rows ground truth, columns prediction.
+        [C, C] int64 on the CPU, where it is counted, rows ground truth, columns prediction.
 
     Raises:
         DataError: A label lies outside the table, ignored pixels of the prediction included, or the maps do not match.
     """
-    prediction, target = checked_labels(prediction, target, num_classes, ignore_index)
-    # VOID becomes a row of its own in front of the table and is dropped: cheaper than selecting the other pixels.
-    cells = (target - VOID) * num_classes + prediction
-    table = torch.bincount(cells.flatten(), minlength=(num_classes + 1) * num_classes)
-    return table.view(num_classes + 1, num_classes)[1:]
+    predicted, true = checked_labels(prediction, target, num_classes, ignore_index)
+    # Ignored pixels are a row of their own below the table, which is dropped: cheaper than selecting the others.
+    cells = true.astype(np.int64)
+    cells *= num_classes
+    cells += predicted
+    table = np.bincount(cells.ravel(), minlength=(num_classes + 1) * num_classes)
+    return torch.from_numpy(table.reshape(num_classes + 1, num_classes)[:-1])
 
 
 def scores(confusion: Tensor) -> RegionScores:
@@ -89,8 +93,14 @@ def scores(confusion: Tensor) -> RegionScores:
     )
 
 
-def checked_labels(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """Both maps as int64 with every label in the table, and ``ignore_index`` in the target replaced by ``VOID``.
+def in_bytes(labels: Tensor) -> Tensor:
+    """The same labels as uint8 where these are larger integers that all fit, else the map as it is."""
+    large = labels.dtype in (torch.int16, torch.int32, torch.int64) and labels.numel() > 0
+    return labels.to(torch.uint8) if large and labels.min() >= 0 and labels.max() <= 255 else labels
+
+
+def checked_labels(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> tuple[Codes, Codes]:
+    """Both maps with every label in the table, and ``ignore_index`` in the target replaced by ``num_classes``.
 
     Raises:
         DataError: A label lies outside the table, or the maps differ in shape or are not integers.
@@ -101,15 +111,17 @@ def checked_labels(prediction: Tensor, target: Tensor, num_classes: int, ignore_
             f"{tuple(prediction.shape)} and {target.dtype} of {tuple(target.shape)}. Compare argmax labels at the size "
             "of the ground truth."
         )
-    prediction, target = prediction.long(), target.long()
-    ignored = target == ignore_index
-    for name, labels in (("prediction", prediction), ("ground truth", target.masked_fill(ignored, 0))):
-        outside = labels[(labels < 0) | (labels >= num_classes)].unique().tolist()
-        if outside:
-            found = ", ".join(map(str, outside[:5])) + (", ..." if len(outside) > 5 else "")
+    predicted, true = prediction.cpu().numpy(), target.cpu().numpy()
+    for name, labels, allowed in (("prediction", predicted, ()), ("ground truth", true, (ignore_index,))):
+        outside = labels[(labels < 0) | (labels >= num_classes)]
+        if wrong := [label for label in np.unique(outside).tolist() if label not in allowed]:
+            found = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
             raise DataError(
                 f"The {name} has labels outside the class table: found {found}, expected 0 to {num_classes - 1}, or "
                 f"{ignore_index} for ignored pixels of the ground truth. Check that masks and class file belong to the "
                 "same benchmark."
             )
-    return prediction, target.masked_fill(ignored, VOID)
+    kind = np.min_scalar_type(num_classes)
+    codes = true.astype(kind)
+    codes[true == ignore_index] = num_classes
+    return predicted.astype(kind), codes

@@ -20,7 +20,7 @@ class SegmentationScores(Metric):
         ignore_index: Pixels with this target never count.
 
     Attributes:
-        latest: What the last ``update`` added, [C, C] int64.
+        latest: What the last ``update`` added, [C, C] int64 on the CPU.
     """
 
     full_state_update = False
@@ -39,7 +39,7 @@ class SegmentationScores(Metric):
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Count pixels; raises ``DataError`` on a label outside the table."""
         self.latest = confusion_matrix(prediction, target, self.num_classes, self.ignore_index)
-        self.confusion += self.latest
+        self.confusion += self.latest.to(self.confusion.device)
 
     def compute(self) -> RegionScores:
         """Scores over all pixels counted on all devices."""

@@ -44,6 +44,8 @@ class Figures:
         weights: Which networks they were computed with.
         switched_on: Which parts.
         miou: mIoU in percent by benchmark, or words such as "not checked".
+        arguments: What ``sclip test --method NAME`` takes besides, to compute them.
+        no_target: Why nothing that this package computes can be held against them; None where it can.
     """
 
     title: str
@@ -51,6 +53,8 @@ class Figures:
     weights: str
     switched_on: str
     miou: Mapping[str, float | str]
+    arguments: list[str] = field(default_factory=list)
+    no_target: str | None = None
 
 
 @dataclass(frozen=True)

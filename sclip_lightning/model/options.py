@@ -20,7 +20,8 @@ class SegmentorOptions:
     """Options of a segmentor; null takes what is published for the classes it is used with.
 
     Attributes:
-        architecture: open_clip model name, local-dir:FOLDER with an open_clip_config.json inside, or demo.
+        architecture: open_clip model name (sclip weights lists them), local-dir:FOLDER with an open_clip_config.json
+            or the config.json of a CLIPModel of transformers inside, or demo.
         weights: A tag of open_clip (downloaded once), the path of a checkpoint, or null for random weights.
         templates: Prompt templates: imagenet (80), none, or a list of texts with one {} each.
         protocol: The method whose authors' constants count where none are given: the short side of images, crop,

@@ -6,7 +6,7 @@ whichever parts read the texts and whichever do not.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from inspect import isgenerator
 from typing import Any, TypeVar
@@ -38,14 +38,16 @@ class Recall:
 
     Args:
         limit: Most bytes of tensors, inputs included; a result that is larger by itself is not kept. 0 keeps nothing.
+        without: Names of functions whose results are never kept, since they will not be asked for again.
 
     Attributes:
         bytes: Of all that is kept now; what results share counts once for each.
         computed: How often each function has been run, by name.
     """
 
-    def __init__(self, limit: int = 2 * GIB) -> None:
+    def __init__(self, limit: int = 2 * GIB, without: Collection[str] = ()) -> None:
         self.limit = limit
+        self.without = without
         self.bytes = 0
         self.computed: Counter[str] = Counter()
         self._kept: list[_Kept] = []  # those used last come last
@@ -59,7 +61,7 @@ class Recall:
                 values that ``==`` compares.
             compute: Makes the result, which nobody may change.
         """
-        if not self.limit:
+        if not self.limit or name in self.without:
             return compute()
         inputs = (*inputs, *_autocast())
         for place in reversed(range(len(self._kept))):

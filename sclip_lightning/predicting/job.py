@@ -19,16 +19,29 @@ from sclip_lightning.files import replacing, write_text
 from sclip_lightning.jobs.job import ImageJob
 from sclip_lightning.jobs.manifest import COMPLETE, Kind
 from sclip_lightning.model.description import describe_segmentor
-from sclip_lightning.records.artefacts import CLASSES, CONFIG, LABELS, OVERLAYS, PREDICTIONS, SHARES
+from sclip_lightning.records.artefacts import BACKGROUND, CLASSES, CONFIG, LABELS, OVERLAYS, PREDICTIONS, SHARES
 from sclip_lightning.records.predicted import PredictedImage, PredictedImages
 from sclip_lightning.reports.cells import csv_cell
 from sclip_lightning.reports.shares import ShareTable
 from sclip_lightning.segmentor import Segmentor
 from sclip_lightning.vocabulary import Vocabulary
 
-__all__ = ["Export", "PredictionJob", "class_table"]
+__all__ = ["ChosenClasses", "Export", "PredictionJob", "class_table"]
 
 Export = Literal["coco", "polygons"]
+
+
+@dataclass
+class ChosenClasses:
+    """The classes of a job.
+
+    Attributes:
+        vocabulary: They; where words for a background are to be chosen, with the published ones until they are.
+        words: Those that were chosen.
+    """
+
+    vocabulary: Vocabulary
+    words: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +49,7 @@ class PredictionJob(ImageJob[Segmentor, tuple[ShareTable, list[str]]]):
     """Predictions that are asked for; in the end there are shares, and why some images have none.
 
     Attributes:
-        vocabulary: The classes.
+        classes: The classes, as they are once the worker is loaded, by whose weights a background may be chosen.
         config: The configuration with all defaults, as text; asked for once the worker is loaded, which settles it.
         exports: Formats to write in the end.
         tolerance: Of exported polygons, in pixels.
@@ -53,12 +66,17 @@ class PredictionJob(ImageJob[Segmentor, tuple[ShareTable, list[str]]]):
         settings=CONFIG,
     )
 
-    vocabulary: Vocabulary
+    classes: ChosenClasses
     config: Callable[[], str]
     exports: Sequence[Export] = ()
     tolerance: float = TOLERANCE
     maps: SegmentMaps | None = None
     check_fit: Callable[[Sequence[ImageFile]], None] | None = None
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The classes."""
+        return self.classes.vocabulary
 
     def check_headers(self, files: Sequence[ImageFile]) -> None:
         """Raise DataError where a file holds no image, has no segment map of its size, or does not fit in memory."""
@@ -85,6 +103,8 @@ class PredictionJob(ImageJob[Segmentor, tuple[ShareTable, list[str]]]):
         """Write configuration, classes and shares, and make the folders."""
         write_text(self.folder / CONFIG, self.config())
         write_text(self.folder / CLASSES, class_table(self.vocabulary))
+        if self.classes.words:
+            write_text(self.folder / BACKGROUND, "".join(f"{word}\n" for word in self.classes.words))
         self.write_shares()
         for name in (LABELS, OVERLAYS):
             (self.folder / name).mkdir(exist_ok=True)

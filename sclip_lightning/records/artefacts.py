@@ -6,6 +6,7 @@ Whoever writes, reads or deletes one of these files takes its name from here, so
 
 __all__ = [
     "ALL",
+    "BACKGROUND",
     "CLASSES",
     "COCO",
     "CONFIG",
@@ -70,8 +71,10 @@ ALL = (
 SETTINGS, CLASSES, SHARES = "settings.json", "classes.csv", "shares.csv"
 #: Likewise: a file, and a folder with a file for each image.
 COCO, POLYGONS = "coco.json", "polygons"
+#: Likewise: the words of a background that was chosen for the classes.
+BACKGROUND = "background.txt"
 #: All that ``sclip predict`` writes, what says that it is ours first.
-PREDICTIONS = (SETTINGS, SHARES, CLASSES, CONFIG, RECORDS, LABELS, OVERLAYS, COCO, POLYGONS)
+PREDICTIONS = (SETTINGS, SHARES, CLASSES, BACKGROUND, CONFIG, RECORDS, LABELS, OVERLAYS, COCO, POLYGONS)
 
 
 def image_file(id_: str, suffix: str) -> str:

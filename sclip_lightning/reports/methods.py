@@ -10,7 +10,7 @@ from sclip_lightning.errors import ConfigError
 from sclip_lightning.reports.results import Results
 from sclip_lightning.reports.tables import Marked
 
-__all__ = ["EVALUATION", "method_table"]
+__all__ = ["EVALUATION", "is_evaluation", "method_table"]
 
 #: Entries of a protocol that say how a method was evaluated; all others (its parts and their numbers) are the method.
 #: Those of an own data set begin with ``data.``.
@@ -110,7 +110,7 @@ def _cells(runs: Mapping[str, Results]) -> Cells:
 
 def _ways(column: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """By method, how it was evaluated, in the entries that the methods differ in; empty where they differ in none."""
-    names = dict.fromkeys(name for protocol in column.values() for name in protocol if _is_evaluation(name))
+    names = dict.fromkeys(name for protocol in column.values() for name in protocol if is_evaluation(name))
     values = {name: [str(protocol.get(name, "-")) for protocol in column.values()] for name in names}
     differing = [name for name, found in values.items() if len(set(found)) > 1]
     if "images" not in differing and not all(_is_whole(images) for images in values.get("images", [])):
@@ -120,7 +120,8 @@ def _ways(column: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {method: ", ".join(f"{name} {values[name][i]}" for name in differing) for i, method in enumerate(column)}
 
 
-def _is_evaluation(name: str) -> bool:
+def is_evaluation(name: str) -> bool:
+    """Whether an entry of a protocol says how a method was evaluated."""
     return name in EVALUATION or name.startswith("data.")
 
 
@@ -135,7 +136,7 @@ def _changes(method: str, benchmarks: Sequence[str], cells: Cells) -> list[str]:
     names = dict.fromkeys(name for protocol in protocols.values() for name in protocol)
     lines = []
     for name in names:
-        if _is_evaluation(name) and name not in _OF_THE_NETWORK:
+        if is_evaluation(name) and name not in _OF_THE_NETWORK:
             continue
         by_value: dict[str, list[str]] = {}
         for benchmark, protocol in protocols.items():

@@ -1,5 +1,7 @@
 """The record of one evaluation: what was measured, under which protocol; as JSON, CSV and a table to read.
 
+``docs/results.schema.json`` describes the JSON file, for whoever reads it without this package.
+
 Imports neither torch nor Lightning, so that reading results is instant.
 """
 
@@ -17,8 +19,14 @@ from sclip_lightning.records import Records, fold
 from sclip_lightning.records.artefacts import PER_CLASS, RESULTS
 from sclip_lightning.records.run import Run
 from sclip_lightning.reports.cells import csv_cells, markdown_cell, printable
+from sclip_lightning.reports.comparison import score_intervals, tabulate
+from sclip_lightning.reports.published import Figure
 
-__all__ = ["Results", "results_of"]
+__all__ = ["FORMAT", "VERSION", "Results", "intervals_of", "results_of"]
+
+#: Name of the file's format, and the number of its version: higher where a reader of an earlier one would be misled.
+#: Files of version 0.1 of the package have neither, nor intervals and published figures; all else is as it is now.
+FORMAT, VERSION = "sclip-results", 1
 
 #: Widest a line of the protocol may get before it is wrapped, in characters.
 LINE_WIDTH = 100
@@ -37,6 +45,8 @@ class Results:
         environment: Versions and devices.
         notes: What a reader must know before quoting a score.
         skipped: Images that could not be scored, and why.
+        intervals: Lower and upper bound of each headline score's 95 % interval over images; none where there is none.
+        published: Figures that the run was held against, by ``sclip reproduce``.
     """
 
     benchmark: str
@@ -47,20 +57,32 @@ class Results:
     environment: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    published: list[Figure] = field(default_factory=list)
 
     @classmethod
     def load(cls, folder: Path) -> "Results | None":
-        """Read ``results.json``; None if there is none.
+        """Read ``results.json``, also one of version 0.1 of the package; None if there is none.
 
         Raises:
-            RunError: It cannot be read.
+            RunError: It cannot be read, or a later version of the format was written by a later package.
         """
         path = folder / RESULTS
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            name, version = content.pop("format", FORMAT), content.pop("version", VERSION)
+            if name == FORMAT and isinstance(version, int) and version > VERSION:
+                msg = (
+                    f"{path} is of version {version} of the format {FORMAT}, which a later sclip_lightning wrote; this "
+                    f"one reads versions up to {VERSION}. Install a later one to read it."
+                )
+                raise RunError(msg)
+            if (name, version) != (FORMAT, VERSION):
+                raise ValueError(f"its format is {name!r}, version {version!r}, expected {FORMAT!r}, {VERSION}")
+            return cls(**content | {"published": [Figure(**one) for one in content.get("published", [])]})
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             msg = f"{path} cannot be read as the results of a run ({error}). Delete it, and evaluate again."
             raise RunError(msg) from error
 
@@ -71,7 +93,8 @@ class Results:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
-        text = json.dumps(without_nan(asdict(self)), indent=2, ensure_ascii=False, allow_nan=False)
+        content = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        text = json.dumps(without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
         write_text(folder / RESULTS, text + "\n")
 
     def table(self) -> str:
@@ -137,7 +160,14 @@ def results_of(run: Run, records: Records, performance: Mapping[str, Any] | None
         environment=run.sessions[-1].environment,
         notes=[*notes, mixed] if mixed else notes,
         skipped={record.id: record.skipped or "" for record in records.skipped},
+        intervals=intervals_of(run, records),
     )
+
+
+def intervals_of(run: Run, records: Records) -> dict[str, list[float]]:
+    """Lower and upper bound of each headline score's 95 % interval; none for a score of fewer than two images."""
+    found = score_intervals(tabulate(records.images, len(run.classes), run.boundaries))
+    return {one.metric: [one.low, one.high] for one in found if not math.isnan(one.low)}
 
 
 def percent(value: float | None) -> str:

@@ -20,11 +20,22 @@ from torch import Tensor, nn
 from sclip_lightning.errors import CheckpointError
 from sclip_lightning.files import DEMO, DEMO_NETWORKS
 from sclip_lightning.towers.archives import is_archive, note_if_unknown, read_archive
+from sclip_lightning.towers.fitting import check_fits
+from sclip_lightning.towers.huggingface import (
+    converted,
+    is_transformers_folder,
+    is_transformers_state,
+    read_configuration,
+    shards_of,
+)
 
-__all__ = ["Clip", "check_finite", "fingerprint", "fit", "load_clip", "read_state_dict"]
+__all__ = ["Clip", "check_finite", "check_known", "fingerprint", "fit", "load_clip", "read_state_dict"]
 
 #: Entries of OpenAI's archives that describe the model and are no parameters.
 _METADATA = {"input_resolution", "context_length", "vocab_size"}
+
+#: Any model with CLIP's own tokenizer.
+_ANY = "ViT-B-32"
 
 #: What the checkpoint in a model's folder may be called, first choice first.
 _CHECKPOINTS = [
@@ -70,57 +81,74 @@ def load_clip(architecture: str = "ViT-B-16-quickgelu", weights: str | None = "o
     """Load a CLIP model.
 
     Args:
-        architecture: An open_clip model name, ``local-dir:FOLDER`` with an ``open_clip_config.json`` inside, or
-            ``demo`` for the small model that comes with the package.
+        architecture: An open_clip model name, ``local-dir:FOLDER`` with an ``open_clip_config.json`` or the
+            ``config.json`` of a CLIPModel of transformers inside, or ``demo`` for the small model that comes with the
+            package.
         weights: One of open_clip's tags for that model (downloaded into its cache), the path of a checkpoint file (a
-            state dict of open_clip or OpenAI, plain, safetensors or as TorchScript archive), or None for random
+            state dict of open_clip or OpenAI, plain, safetensors or as TorchScript archive, or what open_clip's
+            training saves with its optimizer), or None for random
             weights. With ``local-dir:`` and ``demo`` any tag stands for the checkpoint in that folder.
 
     Raises:
-        CheckpointError: Unknown model or tag, no network, unreadable file, weights that do not fit the model or hold
-            values that are not finite.
+        CheckpointError: Unknown model or tag, a model that dense attention cannot work on, no network, unreadable file,
+            weights that do not fit the model or hold values that are not finite.
     """
     file = Path(weights).expanduser() if weights is not None and Path(weights).expanduser().is_file() else None
     source = f"local-dir:{DEMO_NETWORKS}" if architecture == DEMO else architecture
     folder = Path(source.removeprefix("local-dir:")) if source.startswith("local-dir:") else None
     tag = weights if file is None and folder is None else None
-    model = _create(source, tag)
+    if folder is None:
+        check_fits(source, tag)
+    configuration = read_configuration(folder) if folder is not None and is_transformers_folder(folder) else None
+    model = _create(source, tag) if configuration is None else open_clip.CLIP(**configuration)
     description = tag or "untrained (random)"
     if file is not None:
-        fit(model, read_state_dict(file), file)
+        state = read_state_dict(file)
+        fit(model, state if configuration is None else converted(state), file)
         description = file.name
     elif folder is not None and weights is not None:
         _load_from(folder, model)
         description = "from the model's folder"
     check_finite(model, description)
     model.eval().requires_grad_(False)
-    configuration = json.dumps(open_clip.get_model_config(source), sort_keys=True)
-    tokenizer = _tokenizer(source, configuration)
-    return Clip(model, tokenizer, architecture, description, fingerprint(model), configuration)
+    described = json.dumps(configuration or open_clip.get_model_config(source), sort_keys=True)
+    context = None if configuration is None else configuration["text_cfg"]["context_length"]
+    tokenizer = _tokenizer(source if context is None else _ANY, described, context)
+    return Clip(model, tokenizer, architecture, description, fingerprint(model), described)
+
+
+def check_known(architecture: str, tag: str | None) -> None:
+    """Make sure that open_clip has a model and, where a tag is given, weights of this name for it.
+
+    Raises:
+        CheckpointError: It has not.
+    """
+    if architecture not in open_clip.list_models():
+        near = get_close_matches(architecture, open_clip.list_models(), cutoff=0.3)
+        msg = f"open_clip has no model {architecture!r}. Set --model.architecture to one it has, such as {near}."
+        raise CheckpointError(msg)
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag is not None and tag not in tags:
+        msg = (
+            f"Weights {tag!r} are neither a file nor a tag that open_clip knows for {architecture}. Set "
+            f"--model.weights to the path of a checkpoint, to one of {tags}, or to null for random weights."
+        )
+        raise CheckpointError(msg)
 
 
 @lru_cache(4)
-def _tokenizer(source: str, configuration: str) -> Callable[[list[str]], Tensor]:
+def _tokenizer(source: str, configuration: str, context: int | None) -> Callable[[list[str]], Tensor]:
     """Make a tokenizer, which takes a tenth of a second, once for all models of one source and configuration."""
     del configuration  # it tells apart what a folder held at different times
-    tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(source)
+    tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(source, context_length=context)
     return tokenizer
 
 
 def _create(architecture: str, tag: str | None) -> nn.Module:
     """Build the model and, where a tag is given, let open_clip fetch its weights and load them as tensors alone."""
     folder = architecture.removeprefix("local-dir:") if architecture.startswith("local-dir:") else None
-    if folder is None and architecture not in open_clip.list_models():
-        near = get_close_matches(architecture, open_clip.list_models(), cutoff=0.3)
-        msg = f"open_clip has no model {architecture!r}. Set --model.architecture to one it has, such as {near}."
-        raise CheckpointError(msg)
-    tags = open_clip.list_pretrained_tags_by_model(architecture) if folder is None else []
-    if folder is None and tag is not None and tag not in tags:
-        msg = (
-            f"Weights {tag!r} are neither a file nor a tag that open_clip knows for {architecture}. Set "
-            f"--model.weights to the path of a checkpoint, to one of {tags}, or to null for random weights."
-        )
-        raise CheckpointError(msg)
+    if folder is None:
+        check_known(architecture, tag)
     try:
         with _quiet():
             return open_clip.create_model(
@@ -164,11 +192,15 @@ def _load_from(folder: Path, model: nn.Module) -> None:
     that the error names it and what does not fit.
     """
     path = next((folder / name for name in _CHECKPOINTS if (folder / name).is_file()), None)
+    if is_transformers_folder(folder) and (files := [path] if path else shards_of(folder)):
+        state = {name: value for file in files for name, value in read_state_dict(file).items()}
+        fit(model, converted(state), folder)
+        return
     if path is None:
         msg = (
-            f"There are no weights in the folder {folder}: expected {_CHECKPOINTS[0]} or {_CHECKPOINTS[5]} beside its "
-            "configuration. Put the checkpoint there, name it with --model.weights FILE, or set --model.weights to "
-            "null for random weights."
+            f"There are no weights in the folder {folder}: expected {_CHECKPOINTS[0]}, {_CHECKPOINTS[5]}, or for a "
+            "model of transformers model.safetensors or pytorch_model.bin, beside its configuration. Put the "
+            "checkpoint there, name it with --model.weights FILE, or set --model.weights to null for random weights."
         )
         raise CheckpointError(msg)
     try:
@@ -203,7 +235,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         msg = f"The checkpoint {path} holds no state dict of tensors but {type(content).__name__}; save one by itself."
         raise CheckpointError(msg)
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
+    return {str(name).removeprefix("module.").removeprefix("_orig_mod."): value for name, value in content.items()}
 
 
 def fit(model: nn.Module, state: dict[str, Tensor], path: Path, option: str = "--model.architecture") -> None:
@@ -218,6 +250,13 @@ def fit(model: nn.Module, state: dict[str, Tensor], path: Path, option: str = "-
     Raises:
         CheckpointError: Parameters are missing, unexpected or of another shape.
     """
+    if is_transformers_state(state):
+        msg = (
+            f"The checkpoint {path} has the names of a model of transformers, whose activation stands in the "
+            "config.json beside it. Give the folder of both: --model.architecture local-dir:FOLDER, without "
+            "--model.weights."
+        )
+        raise CheckpointError(msg)
     if state.keys() >= _METADATA and not any(isinstance(module, QuickGELU) for module in model.modules()):
         msg = (
             f"The checkpoint {path} is an archive of OpenAI's, trained with QuickGELU, but the model uses another "

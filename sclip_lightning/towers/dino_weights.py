@@ -13,7 +13,7 @@ from sclip_lightning.files import DEMO, DEMO_FEATURES
 from sclip_lightning.towers.checkpoints import check_finite, fit, read_state_dict
 from sclip_lightning.towers.dino import FeatureTower
 
-__all__ = ["PUBLISHED", "load_features"]
+__all__ = ["PUBLISHED", "load_features", "repository_of"]
 
 #: Name that stands for the weights that timm's own repository on the Hugging Face Hub has for a network.
 PUBLISHED = "published"
@@ -161,15 +161,27 @@ def _find(architecture: str, weights: str) -> Path:
     return path
 
 
-def _download(architecture: str) -> Path:
-    import timm
-    from huggingface_hub import hf_hub_download
+def repository_of(architecture: str) -> str:
+    """The repository on the Hugging Face Hub that has the published weights of one of timm's networks.
 
+    Raises:
+        CheckpointError: timm has no such network of this family, or knows of no weights for it.
+    """
+    import timm
+
+    _check_name(architecture)
     published = timm.get_pretrained_cfg(architecture)
     repository = published.hf_hub_id if published else None
     if not repository:
         msg = f"timm knows of no published weights for {architecture}. Name a checkpoint, or give null for random ones."
         raise CheckpointError(msg)
+    return str(repository)
+
+
+def _download(architecture: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    repository = repository_of(architecture)
     try:
         return Path(hf_hub_download(repository, _FILE))
     except Exception as error:  # offline errors come from whichever HTTP library the client is built on

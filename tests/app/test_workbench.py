@@ -201,3 +201,12 @@ def test_a_large_picture_is_shrunk_by_taking_the_nearest_pixels():
     values = unpacked(heat_of(0, probability)["values"], np.uint8).reshape(25, SHOWN)
     assert (values[:, : SHOWN // 2] == 0).all()
     assert (values[:, SHOWN // 2 :] == 255).all()
+
+
+def test_a_background_is_made_of_the_words_that_the_page_was_started_with(segmentor, methods, image):
+    words = ("tree", "sky", "rock")
+    bench = Workbench(segmentor, Choices(methods), Limits(megapixels=0.01), background=words)
+    answer = bench.segment(Request(image, "cat, sky", background=True, method="plain"))
+    assert answer.words == (("tree", "rock"), ("cat",), ("sky",))
+    expected = segmentor.changed(decoder=LastBlock("sclip"), refiners=None).predict(image, "cat, sky", words)
+    np.testing.assert_array_equal(answer.prediction.labels, expected.labels)

@@ -14,6 +14,7 @@ from sclip_lightning import Segmentor
 from sclip_lightning.cli import main
 from sclip_lightning.commands.predict import find_vocabulary
 from sclip_lightning.data import VOC21
+from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.devices import computes_bfloat16
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
 from sclip_lightning.vocabulary import Vocabulary
@@ -135,6 +136,28 @@ def test_background_follows_the_published_list(predict):
     assert background["names"] == ", ".join(words)
     settings = json.loads(Path("predictions/settings.json").read_text())
     assert (settings["logit_scale"], settings["prob_threshold"]) == (50, 0.1)
+
+
+def test_background_of_words_that_fit_the_classes(predict, capsys):
+    demo = ("--model.architecture=demo", "--model.weights=demo")
+    predict("--classes", "grass, house", "--background", "auto", *demo)
+    written = Path("predictions/background.txt")
+    words = written.read_text().split("\n")[:-1]
+    printed = capsys.readouterr().err
+    assert f"Background: {', '.join(words)}. Near one of your classes, and left out: " in printed
+    assert rows("predictions/classes.csv")[0]["names"] == ", ".join(words)
+    settings = json.loads(Path("predictions/settings.json").read_text())
+    assert settings["classes"] == [words, ["grass"], ["house"]]
+    segmentor = Segmentor.from_pretrained("demo", "demo", templates="none", device="cpu")
+    assert list(segmentor.background_words("grass, house")) == words
+
+    written.write_text("\n".join(["# mine", *words[1:], "house"]))
+    predict("--classes", "grass, house", "--background", str(written), "--output_dir=edited", *demo)
+    assert rows("edited/classes.csv")[0]["names"] == ", ".join(words[1:])
+    expected = segmentor.vocabulary("grass, house", background=words[1:])
+    assert json.loads(Path("edited/settings.json").read_text())["classes"][0] == list(expected.synonyms[0])
+    with pytest.raises(ConfigError, match=r"background is 'automatic'; expected True, False, 'auto', or a list"):
+        segmentor.vocabulary("grass, house", background="automatic")
 
 
 def test_configurations_of_test_give_their_model(predict, tmp_path, capsys):

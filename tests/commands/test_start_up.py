@@ -25,7 +25,13 @@ def printed(code, **options):
         ("import sclip_lightning.cli", ""),
         ("import sclip_lightning.data, sclip_lightning.commands.parsing.benchmarks", ""),
         ("import sclip_lightning.commands.check_data", ""),
+        ("main(['weights', 'B-16'])", ""),
         ("import sclip_lightning.commands.report, sclip_lightning.commands.compare", ""),
+        (
+            "import sclip_lightning.commands.board, sclip_lightning.commands.card, sclip_lightning.reports.html.board",
+            "",
+        ),
+        ("import sclip_lightning.commands.reproduce", ""),
     ],
 )
 def test_commands_import_what_they_need(code, imported):

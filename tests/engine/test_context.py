@@ -9,6 +9,7 @@ from sclip_lightning.data import VOC21
 from sclip_lightning.engine.callbacks import PredictionWriter, ResultWriter
 from sclip_lightning.engine.context import run_context
 from sclip_lightning.engine.datamodule import SegmentationDataModule
+from sclip_lightning.engine.evaluation import Evaluation
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.engine.precision import EvaluationTrainer
 from sclip_lightning.errors import ConfigError, DataError
@@ -107,6 +108,33 @@ def test_probabilities_are_made_where_they_are_wanted(test, wanted):
         assert (output.probabilities is not None) == wanted
         if output.probabilities is not None:
             assert output.probabilities.shape == (21, *output.labels.shape)
+
+
+def test_what_fails_behind_the_network_ends_the_run(test, monkeypatch):
+    def refuse(*_):
+        raise DataError("The ground truth is of another table.")
+
+    monkeypatch.setattr(Evaluation, "update", refuse)
+    watcher = Watcher()
+    with pytest.raises(DataError, match=r"of another table\. .*--data.on_error skip"):
+        test(watcher)
+    assert watcher.contexts[0].recording.added == 0
+
+
+def test_callbacks_see_each_image_once_it_is_recorded(test):
+    class Keeper(Callback):
+        def setup(self, trainer, pl_module, stage):
+            self.context, self.seen = run_context(pl_module), []
+            self.context.each_image.append(self.keep)
+
+        def keep(self, sample, output, counts):
+            assert output.labels.shape == sample["mask"].shape
+            assert counts.confusion[2].sum() == (sample["mask"] != 255).sum()
+            self.seen.append((sample["id"], self.context.recording.added))
+
+    keeper = Keeper()
+    module = test(keeper)
+    assert keeper.seen == [(id_, number) for number, id_ in enumerate(module.context.ids, 1)]
 
 
 def test_an_image_segmented_again_has_the_same_labels_and_is_not_counted(test):

@@ -159,6 +159,16 @@ def test_many_classes_and_dtypes():
         np.testing.assert_array_equal(boundary_counts(*maps, 171, 3, fill=False), expected)
 
 
+def test_more_classes_than_a_byte_holds():
+    prediction, target = random_maps(4, (30, 41), classes=5)
+    expected = brute_force(prediction, target, 5, 3)
+    scale = np.append(np.arange(5) * 100, np.full(251, 999))  # 4 becomes 400, and 255 what is ignored
+    maps = torch.from_numpy(prediction * 100), torch.from_numpy(scale[target])
+    counts = boundary_counts(*maps, 401, 3, ignore_index=999, fill=False)
+    np.testing.assert_array_equal(counts[::100], expected)
+    assert counts.sum() == expected.sum()
+
+
 def test_bad_input():
     labels = torch.zeros(3, 4, dtype=int)
     with pytest.raises(DataError, match="found 7"):

@@ -7,6 +7,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 
 from sclip_lightning.errors import DataError
 from sclip_lightning.metrics import confusion_matrix, scores
+from sclip_lightning.metrics.confusion import in_bytes
 
 
 def random_maps(seed, classes=7, shape=(40, 50), ignored=0.1):
@@ -104,3 +105,25 @@ def test_bad_labels(prediction, target, named):
 def test_all_ignored_gives_nan():
     result = scores(confusion_matrix(torch.zeros(3, 4, dtype=int), torch.full((3, 4), 255), 2))
     assert all(np.isnan([result.miou, result.mean_accuracy, result.mean_f1, result.pixel_accuracy]))
+
+
+def test_more_classes_than_the_type_of_the_ground_truth_holds():
+    target = torch.tensor([0, 254, 255], dtype=torch.uint8)
+    confusion = confusion_matrix(torch.tensor([299, 254, 299]), target, 300)
+    assert confusion.nonzero().tolist() == [[0, 299], [254, 254]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        (torch.tensor([0, 255]), torch.uint8),
+        (torch.tensor([0, 256]), torch.int64),
+        (torch.tensor([-1, 5], dtype=torch.int16), torch.int16),
+        (torch.tensor([0.0, 1.0]), torch.float32),
+        (torch.zeros(0, dtype=torch.int32), torch.int32),
+    ],
+)
+def test_bytes_hold_the_same_labels_or_are_left_alone(labels, kind):
+    found = in_bytes(labels)
+    assert found.dtype == kind
+    assert torch.equal(found.to(labels.dtype), labels)

@@ -36,13 +36,32 @@ def write_torchscript(state, path):
     torch.jit.trace(_Archive(model.half()), torch.zeros(1)).save(path)
 
 
+def of_training(state):
+    """What open_clip's training saves after an epoch, on several devices and compiled."""
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.AdamW([weight])
+    weight.sum().backward()
+    optimizer.step()
+    named = {f"module._orig_mod.{name}": value for name, value in state.items()}
+    scaler = {"scale": 65536.0, "growth_factor": 2.0, "_growth_tracker": 0}
+    return {
+        "epoch": 3,
+        "name": "a run",
+        "state_dict": named,
+        "optimizer": optimizer.state_dict(),
+        "scaler": scaler,
+    }
+
+
 def test_checkpoint_formats_load_alike(tmp_path, tiny_clip, state):
     files = {
-        name: tmp_path / name for name in ("plain.pt", "wrapped.pt", "parallel.pt", "file.safetensors", "archive.pt")
+        name: tmp_path / name
+        for name in ("plain.pt", "wrapped.pt", "parallel.pt", "epoch_3.pt", "file.safetensors", "archive.pt")
     }
     torch.save(state, files["plain.pt"])
     torch.save({"state_dict": state, "epoch": 3}, files["wrapped.pt"])
     torch.save({f"module.{name}": value for name, value in state.items()}, files["parallel.pt"])
+    torch.save(of_training(state), files["epoch_3.pt"])
     save_file(state, files["file.safetensors"])
     write_torchscript(state, files["archive.pt"])
     for name, file in files.items():

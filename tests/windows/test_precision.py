@@ -61,11 +61,9 @@ def test_tf32_is_off_while_an_image_is_segmented(example):
 @pytest.mark.usefixtures("tf32")
 def test_tf32_is_off_while_names_are_embedded(example, monkeypatch):
     seen.clear()
-    clip = type("Clip", (), {"model": example.model, "tokenizer": staticmethod(lambda texts: torch.ones(1, 77).long())})
-    transformer = example.model.transformer.forward
-    monkeypatch.setattr(
-        example.model.transformer, "forward", lambda *a, **k: (seen.append(tf32_in_use()), transformer(*a, **k))[1]
-    )
+    clip = type("Clip", (), {"model": example.model, "tokenizer": staticmethod(lambda texts: torch.arange(77)[None])})
+    last = example.model.ln_final.forward
+    monkeypatch.setattr(example.model.ln_final, "forward", lambda *a: (seen.append(tf32_in_use()), last(*a))[1])
     encode_prompts(clip, ["cat"])
     assert seen == [[False, False]]
     assert tf32_in_use() == [True, True]

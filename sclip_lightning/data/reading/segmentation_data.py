@@ -4,6 +4,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -131,6 +132,22 @@ class SegmentationData(ABC):
     def describe(self, classes: str | list[str] | None) -> Benchmark:
         """The benchmark as published, with the prompt names given instead of the published ones."""
         return self.published if classes is None else replace(self.published, prompts=ClassNames.load(classes))
+
+    def renamed(self, classes: str | list[str] | None) -> "SegmentationData":
+        """The same data under other prompt names; what is known of files, images and settings is shared.
+
+        Args:
+            classes: As the argument of the same name; for own data the classes keep what they are called.
+
+        Raises:
+            DataError: The names cannot be used, or are for another number of classes.
+        """
+        twin = copy(self)
+        twin.classes = classes
+        twin.benchmark = replace(self.benchmark, prompts=self.describe(classes).prompts)
+        if self._protocol is not None:
+            twin.use(self._protocol)
+        return twin
 
     @abstractmethod
     def find_files(self, root: str) -> Listing:

@@ -2,6 +2,7 @@
 
 from sclip_lightning.engine.callbacks.announcer import Announcer
 from sclip_lightning.engine.callbacks.config_writer import ConfigWriter
+from sclip_lightning.engine.callbacks.followers import Followers
 from sclip_lightning.engine.callbacks.panels import SamplePanels
 from sclip_lightning.engine.callbacks.predictions import PredictionWriter
 from sclip_lightning.engine.callbacks.ranked_panels import RankedPanels
@@ -11,6 +12,7 @@ from sclip_lightning.engine.callbacks.tensorboard import TensorBoardReport
 __all__ = [
     "Announcer",
     "ConfigWriter",
+    "Followers",
     "PredictionWriter",
     "RankedPanels",
     "ResultWriter",

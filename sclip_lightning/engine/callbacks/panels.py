@@ -1,17 +1,17 @@
 """Pictures of a few images: what was there, what was found, what went wrong."""
 
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from sclip_lightning.data.reading.dataset import Sample
 from sclip_lightning.engine.callbacks.image_files import ImageFiles
-from sclip_lightning.engine.context import run_context
+from sclip_lightning.engine.context import ImageOutput, run_context
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.pictures.drawing import draw_panel
 from sclip_lightning.pictures.png import write_png
+from sclip_lightning.records import ImageCounts
 from sclip_lightning.records.artefacts import PANELS, image_file
 from sclip_lightning.reports.tensorboard import IMAGES, add_png
 
@@ -40,7 +40,8 @@ class SamplePanels(ImageFiles):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Choose the images."""
         super().setup(trainer, pl_module, stage)
-        known = run_context(pl_module).ids
+        context = run_context(pl_module)
+        known = context.ids
         if self.ids is not None:
             unknown = sorted(set(self.ids) - set(known))
             if unknown:
@@ -53,30 +54,22 @@ class SamplePanels(ImageFiles):
         else:
             count = min(self.count, len(known))
             self._chosen = [known[i * len(known) // count] for i in range(count)]
+        self._benchmark = context.benchmark
+        if self.folder is not None:
+            context.each_image.append(self._draw)
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: list[Sample],
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Draw the chosen images of this batch, on whichever rank has them."""
-        if self.folder is None:
-            return
-        benchmark = run_context(pl_module).benchmark
-        for sample in batch:
-            if sample["id"] in self._chosen and sample["id"] in outputs:
-                panel = draw_panel(
-                    sample["rgb"].permute(1, 2, 0).cpu().numpy(),
-                    sample["mask"].cpu().numpy(),
-                    outputs[sample["id"]].labels.cpu().numpy(),
-                    benchmark.palette,
-                    benchmark.classes,
-                )
-                write_png(self._file(sample["id"]), panel)
+    def _draw(self, sample: Sample, output: ImageOutput, counts: ImageCounts) -> None:
+        """Draw an image that was chosen, on whichever rank has it."""
+        del counts
+        if sample["id"] in self._chosen:
+            panel = draw_panel(
+                sample["rgb"].permute(1, 2, 0).cpu().numpy(),
+                sample["mask"].cpu().numpy(),
+                output.labels.cpu().numpy(),
+                self._benchmark.palette,
+                self._benchmark.classes,
+            )
+            write_png(self._file(sample["id"]), panel)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the panels of all ranks, on the first, unless an earlier session has."""

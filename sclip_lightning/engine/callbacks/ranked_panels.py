@@ -1,7 +1,5 @@
 """Pictures of the images that were segmented worst, and of middling ones."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -9,10 +7,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from sclip_lightning.data.reading.dataset import Sample
 from sclip_lightning.engine.callbacks.kept_labels import KeptLabels, delete_handed, handed_file, read_handed
-from sclip_lightning.engine.context import RunContext, run_context
+from sclip_lightning.engine.context import ImageOutput, RunContext, run_context
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.pictures.drawing import Array, draw_panel
 from sclip_lightning.pictures.png import write_png
+from sclip_lightning.records import ImageCounts
 from sclip_lightning.records.artefacts import RANKED_PANELS, image_file
 from sclip_lightning.records.confusions import image_miou, rank
 from sclip_lightning.reports.tensorboard import IMAGES, add_png
@@ -52,28 +51,17 @@ class RankedPanels(Callback):
         context = run_context(pl_module)
         if context.is_first and context.folder is not None:
             delete_handed(context.folder / RANKED_PANELS)
+        if context.folder is not None and self.worst + self.median:
+            context.each_image.append(self._keep)
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: list[Sample],
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def _keep(self, sample: Sample, output: ImageOutput, counts: ImageCounts) -> None:
         """Keep labels that may be needed at the end."""
-        context = run_context(pl_module)
-        if context.folder is None or not self.worst + self.median:
-            return
-        for sample in batch:
-            if (output := outputs.get(sample["id"])) is not None:
-                score = image_miou(output.counts.confusion)
-                self._kept.add(sample["index"], score, output.labels.cpu().numpy())
+        self._kept.add(sample["index"], image_miou(counts.confusion), output.labels.cpu().numpy())
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hand the labels to the first rank, which does not go on before this one has said that it is done."""
         context = run_context(pl_module)
+        context.behind.wait()
         if not context.is_first and context.folder is not None:
             self._kept.save(handed_file(context.folder / RANKED_PANELS, context.ranks.rank))
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sclip_lightning.cli import main
+from sclip_lightning.engine.behind import Behind
 from sclip_lightning.engine.callbacks.announcer import in_words
 from sclip_lightning.engine.callbacks.kept_labels import KEPT, KeptLabels, delete_handed, handed_file, read_handed
 from sclip_lightning.engine.callbacks.ranked_panels import RankedPanels
@@ -122,7 +123,7 @@ def test_labels_of_another_process_need_not_be_made_again(options, monkeypatch):
     monkeypatch.setattr(SegmentationModule, "segment_again", lambda *_: pytest.fail("segmented again"))
     folder = Path("lightning_logs/VOC21/baseline")
     here, arrive, add = RankedPanels(), Recording.arrive, KeptLabels.add
-    second = SimpleNamespace(is_first=False, folder=folder, ranks=SimpleNamespace(rank=1))
+    second = SimpleNamespace(is_first=False, folder=folder, ranks=SimpleNamespace(rank=1), behind=Behind())
 
     def other_is_done(self):
         with monkeypatch.context() as patch:
@@ -143,7 +144,7 @@ def test_labels_of_a_session_that_failed_are_deleted(tmp_path, monkeypatch):
     left.touch()
     for is_first in (False, True):
         assert left.exists()
-        context = SimpleNamespace(is_first=is_first, folder=tmp_path)
+        context = SimpleNamespace(is_first=is_first, folder=tmp_path, each_image=[])
         monkeypatch.setattr("sclip_lightning.engine.callbacks.ranked_panels.run_context", lambda _, c=context: c)
         RankedPanels().on_test_start(None, None)
     assert not left.exists()
