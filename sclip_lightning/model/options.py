@@ -28,7 +28,7 @@ class SegmentorOptions:
             stride, logit_scale and thresholds. A part's own numbers do not depend on it.
         decoder: From windows to tokens: LastBlock, with an attention and ResCLIP's two parts.
         prior: What the class token says, added to all patches of its window: ClassTokenShare; null leaves it out.
-        upsampler: Gives the logits a finer grid: LoftUp, ResizedFeatures; null leaves it out.
+        upsampler: Gives the logits a finer grid: LoftUp, NAF, AnyUp, ResizedFeatures; null leaves it out.
         refiners: Refiners in the order they are applied, such as PAMR, DenseCRF, Bilateral, RegionVote.
         refine_side: Most pixels of the short side of maps that PAMR, DenseCRF and Bilateral refine; the maps of larger
             images are refined at that size, then brought to the image's. No benchmark has any; 0 is off.
