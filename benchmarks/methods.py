@@ -1,7 +1,7 @@
 """What every method costs beside the bare tower and SCLIP: time and memory of `SlidingWindowSegmentor.predict`.
 
 One 480 x 640 image at short side 448 (15 windows of 224 at stride 112), 171 classes, ViT-B/16 with random weights,
-float32; COCO-Stuff's published numbers. TLP, prior and ResizedFeatures stand on SCLIP, and ratios are to it. LPOSS runs
+float32; COCO-Stuff's published numbers. TLP, prior and upsamplers stand on SCLIP, and ratios are to it. LPOSS runs
 DINO ViT-B/16 on the same windows, which is most of what it adds, and ProxyCLIP and its kin DINO ViT-B/8. The image is
 noise: what a graph of pixels costs does not depend on what it shows. The segment map has 300 rectangles, which random
 networks join to few segments. The vote alone has an image of VOC's size, 500 x 375, and 21 classes.
@@ -31,7 +31,7 @@ from sclip_lightning.model.settings import resolve
 from sclip_lightning.refine import LPOSS, TLP, LPOSSPlus, RegionVote
 from sclip_lightning.refine.region_vote import region_vote
 from sclip_lightning.towers import load_clip
-from sclip_lightning.upsampling import ResizedFeatures
+from sclip_lightning.upsampling import NAF, AnyUp, ResizedFeatures
 from sclip_lightning.vocabulary import Vocabulary
 from sclip_lightning.windows import Texts
 
@@ -56,6 +56,9 @@ METHODS = {
     },
     "region vote": {"refiners": [RegionVote(0)]},
     "ResizedFeatures, scale 4": {"upsampler": ResizedFeatures(4)},
+    "NAF, scale 4": {"upsampler": NAF(weights=None)},
+    "NAF, scale 2, per window": {"upsampler": NAF(weights=None, where="window", scale=2)},
+    "AnyUp, scale 2": {"upsampler": AnyUp(weights=None)},
     "ProxyCLIP": {"decoder": ProxyCLIP(weights=None)},
     "GLA-CLIP": {"decoder": GLACLIP(weights=None)},
     "CorrCLIP": {"decoder": CorrCLIP(weights=None)},

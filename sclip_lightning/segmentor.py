@@ -35,6 +35,7 @@ from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.prediction import Prediction
 from sclip_lightning.ranges import at_least, check_number
 from sclip_lightning.towers import build_text_bank, load_clip
+from sclip_lightning.towers.compiled import check_compiler
 from sclip_lightning.towers.text import resolve_templates
 from sclip_lightning.vocabulary import Classes, Vocabulary
 from sclip_lightning.windows import Texts
@@ -43,6 +44,8 @@ __all__ = ["Background", "Segmentor"]
 
 #: Segmentors that are kept ready, one per list of classes; each holds little more than its text embeddings.
 VOCABULARIES = 16
+#: Options of CLIP, which segmentors share that differ in others.
+_SHARED = ("architecture", "weights", "compile")
 #: What a background can be given as: none, that of the published words, ``"auto"``, or words.
 Background = bool | str | Sequence[str]
 
@@ -92,9 +95,11 @@ class Segmentor:
         self._embed = embed
         self.recall = recall
         self._cache = cache
+        if options.compile:
+            check_compiler(self.device)
         self.clip = load_clip(options.architecture, options.weights)
         self.clip.model.to(self.device)
-        self._networks = load_networks(self.clip, options.parts)
+        self._networks = load_networks(self.clip, options.parts, compiled=options.compile)
         self._fitted = lru_cache(VOCABULARIES)(self._fit)
         self._chosen = lru_cache(VOCABULARIES)(self._choose)
 
@@ -132,7 +137,7 @@ class Segmentor:
         """A segmentor with other options, which shares CLIP, kept features and those networks that it needs, too.
 
         Args:
-            options: As for :meth:`from_pretrained`, but for ``architecture`` and ``weights``.
+            options: As for :meth:`from_pretrained`, but for ``architecture``, ``weights`` and ``compile``.
 
         Raises:
             ConfigError: Options that do not go together.
@@ -140,8 +145,8 @@ class Segmentor:
         """
         twin = copy(self)
         twin.options = replace(self.options, **options)
-        if (twin.options.architecture, twin.options.weights) != (self.options.architecture, self.options.weights):
-            msg = "Architecture and weights cannot be changed: they are shared. Load another segmentor for them."
+        if any(getattr(twin.options, name) != getattr(self.options, name) for name in _SHARED):
+            msg = "Architecture, weights and compile cannot be changed, for CLIP is shared: load another segmentor."
             raise ConfigError(msg)
         known = {part.source(name): self._networks[name] for part in self.options.parts for name in part.networks}
         twin._networks = load_networks(self.clip, twin.options.parts, known) | {"clip": self._networks["clip"]}

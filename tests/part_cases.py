@@ -20,6 +20,8 @@ from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.settings import resolve
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
+from sclip_lightning.upsampling.networks.anyup import load_anyup
+from sclip_lightning.upsampling.networks.naf import load_naf
 from sclip_lightning.vocabulary import Vocabulary
 from sclip_lightning.windows import Decoder, MapStep, Scene, Sheet, SheetStep, Texts, WindowGrid, Windows
 from sclip_lightning.windows import compare_with_texts as cosines_of
@@ -44,6 +46,8 @@ SIZES = {
     "flat": ((80, 64), (33, 40)),
     "cell": ((16, 16), (5, 7)),
 }
+#: Networks that are made small here, which no number of their parts does.
+SMALL = {"naf": load_naf, "anyup": load_anyup}
 CLASSES = Vocabulary.parse("cat, dog, grass, sky, tree")
 
 
@@ -92,7 +96,9 @@ def segmentor(case: str) -> SlidingWindowSegmentor:
     """The segmentor of these options, on a random CLIP."""
     clip, settings = example(), resolve(options_of(case), CLASSES)
     torch.manual_seed(0)
-    networks = load_networks(SimpleNamespace(model=clip.model), settings.parts)
+    named = [(part, name) for part in settings.parts for name in part.networks if name in SMALL]
+    small = {part.source(name): SMALL[name](None, width=32) for part, name in named}
+    networks = load_networks(SimpleNamespace(model=clip.model), settings.parts, small)
     return build_segmentor(networks, Texts(clip.queries, clip.classes), settings)
 
 

@@ -17,7 +17,9 @@ from sclip_lightning.cli import main
 from sclip_lightning.commands.parsing.configs import find_config, shipped_configs
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.model.facts import method_names
+from sclip_lightning.upsampling.networks.anyup import load_anyup
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
+from sclip_lightning.upsampling.networks.naf import load_naf
 from tests.fake_data import write_all, write_coco_stuff, write_maps, write_voc
 from tests.forked import start_sclip
 from tests.tiny_dino import MICRO, lposs_on, write_micro
@@ -103,6 +105,10 @@ def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_p
     own = [f"--data.root={all_data}"]
     if config in ("loftup.yaml", "phase1.yaml"):
         own.append(f"--model.upsampler.weights={tmp_path / 'loftup.bin'}")
+    if config in ("naf.yaml", "anyup.yaml"):
+        network = load_naf(None) if config == "naf.yaml" else load_anyup(None)
+        torch.save(network.state_dict(), tmp_path / "upsampler.pth")
+        own.append(f"--model.upsampler.weights={tmp_path / 'upsampler.pth'}")
     if config == "segearth.yaml":
         own.append("--protocol=sclip")  # its own is for data that are not here
     if config == "scclip.yaml":  # its numbers are those of 12 and 24 blocks

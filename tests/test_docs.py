@@ -17,7 +17,9 @@ from PIL import Image
 from sclip_lightning.cli import main
 from sclip_lightning.commands.parsing.configs import find_config
 from sclip_lightning.model.facts import method_names
+from sclip_lightning.upsampling.networks.anyup import load_anyup
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
+from sclip_lightning.upsampling.networks.naf import load_naf
 from tests.fake_data import draw_labels, write_all, write_image, write_maps, write_own
 from tests.tiny_dino import MICRO, lposs_on, write_micro
 from tests.tiny_sam import write_sam
@@ -133,6 +135,10 @@ def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch
     added = added[name]
     if name == "test" and {"phase1.yaml", "loftup.yaml"} & {*arguments} and "null" not in arguments:
         added.append(f"--model.upsampler.weights={loftup_weights}")
+    for config, load in (("naf.yaml", load_naf), ("anyup.yaml", load_anyup)):
+        if name == "test" and config in arguments:
+            torch.save(load(None).state_dict(), tmp_path / "upsampler.pth")
+            added.append(f"--model.upsampler.weights={tmp_path / 'upsampler.pth'}")
     if name == "test" and "scclip.yaml" in arguments:  # its numbers are those of 12 and 24 blocks
         numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
         added += [f"--model.decoder.{field}={value}" for field, value in numbers.items()]

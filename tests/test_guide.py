@@ -23,8 +23,10 @@ from sclip_lightning.decoding import (
 )
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.refine import LPOSS
-from sclip_lightning.upsampling import LoftUp, ResizedFeatures
+from sclip_lightning.upsampling import NAF, AnyUp, LoftUp, ResizedFeatures
+from sclip_lightning.upsampling.networks.anyup import load_anyup
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
+from sclip_lightning.upsampling.networks.naf import load_naf
 from tests.fake_data import write_voc
 from tests.test_docs import QUIET
 from tests.tiny_dino import MICRO, write_micro
@@ -60,6 +62,15 @@ def loftup_weights(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def released_weights(tmp_path_factory):
+    """Files of upsamplers that fit any CLIP, by their names."""
+    folder = tmp_path_factory.mktemp("released")
+    for name, load in {"NAF": load_naf, "AnyUp": load_anyup}.items():
+        torch.save(load(None).state_dict(), folder / name)
+    return {name: str(folder / name) for name in ("NAF", "AnyUp")}
+
+
+@pytest.fixture(scope="module")
 def dino_weights(tmp_path_factory):
     return write_micro(tmp_path_factory.mktemp("dino") / "micro.pth")
 
@@ -71,7 +82,7 @@ def data(tmp_path_factory):
     return root
 
 
-def options_of(first, second, weights, dino_weights):
+def options_of(first, second, weights, released_weights, dino_weights):
     """Options with the first part, and with the second as well unless that is None."""
     prior = {"ClassTokenShare": ClassTokenShare(), "PresencePrior": PresencePrior()}.get(second)
     refiners = [LPOSS(MICRO, dino_weights, k=8)] if second == "LPOSS" else None
@@ -79,6 +90,8 @@ def options_of(first, second, weights, dino_weights):
     upsampler = LoftUp(weights, mode="direct" if direct else "affinity") if direct or second == "LoftUp" else None
     if second == "ResizedFeatures":
         upsampler = ResizedFeatures(2)
+    if second in released_weights:
+        upsampler = {"NAF": NAF, "AnyUp": AnyUp}[second](released_weights[second], scale=2)
     own = {"rcs": True} if second == "RCS" else {"sfr": True} if second == "SFR" else {}
     if first == "SCCLIP":
         # The tower has ten blocks, and numbers are published for 12 and 24.
@@ -100,8 +113,10 @@ def probabilities(tiny_clip, options):
 
 
 @pytest.mark.parametrize(("first", "second", "says"), PAIRS)
-def test_pairs_go_together_as_the_table_says(first, second, says, tiny_clip, loftup_weights, dino_weights):
-    weights = loftup_weights, dino_weights
+def test_pairs_go_together_as_the_table_says(
+    first, second, says, tiny_clip, loftup_weights, released_weights, dino_weights
+):
+    weights = loftup_weights, released_weights, dino_weights
     if says == "refused":
         # An option that a part does not have is a TypeError in Python, as for any other function.
         no_option = first in ("SCCLIP", *ON_DINO) and second in ("RCS", "SFR")
@@ -115,6 +130,15 @@ def test_pairs_go_together_as_the_table_says(first, second, says, tiny_clip, lof
     assert not np.array_equal(together, alone)
 
 
+@pytest.mark.parametrize(("first", "second"), [("SCCLIP", "AnyUp"), ("ProxyCLIP", "NAF"), ("OVStitcher", "AnyUp")])
+def test_upsamplers_that_fit_any_clip_follow_any_decoder(
+    first, second, tiny_clip, loftup_weights, released_weights, dino_weights
+):
+    weights = loftup_weights, released_weights, dino_weights
+    together = probabilities(tiny_clip, options_of(first, second, *weights))
+    assert not np.array_equal(together, probabilities(tiny_clip, options_of(first, None, *weights)))
+
+
 def test_the_table_has_every_pair():
     attentions = {"vanilla", "sclip", "clearclip", "naclip", "segearth", "maskclip"}
     decoders = {"ProcrustesAttention", "SCCLIP", *ON_DINO}
@@ -126,13 +150,25 @@ def test_the_table_has_every_pair():
 
 @pytest.mark.parametrize(("given", "because", "message"), REFUSALS)
 def test_refusals_say_what_the_table_says(
-    given, because, message, data, tiny_clip, loftup_weights, dino_weights, tmp_path, monkeypatch, capsys
+    given,
+    because,
+    message,
+    data,
+    tiny_clip,
+    loftup_weights,
+    released_weights,
+    dino_weights,
+    tmp_path,
+    monkeypatch,
+    capsys,
 ):
     assert because
     monkeypatch.chdir(tmp_path)
     small = [f"--model.architecture={tiny_clip}", "--model.templates=none", "--data.short_side=32", *QUIET]
     if "LoftUp" in given and "weights" not in given:
         small.append(f"--model.upsampler.weights={loftup_weights}")
+    if "NAF" in given:
+        small.append(f"--model.upsampler.weights={released_weights['NAF']}")
     if "SCCLIP" in given and "prior" in given:
         numbers = {"similarity_block": 6, "post_block": 3, "second_pass": "[3,8]", "class_share": 0.3}
         small += [f"--model.decoder.{name}={value}" for name, value in numbers.items()]

@@ -23,7 +23,7 @@ WITHOUT = [
     ((*LIGHTNING, "torch", "albumentations", "cv2"), ["__init__", "cli", "vocabulary", "records", "reports"]),
     ((*LIGHTNING, "torch"), ["model.facts", "model.method_files", "data.__init__", "data.reading.segmentation_data"]),
     (
-        LIGHTNING,
+        (*LIGHTNING, "open_clip"),
         [
             "segmentor", "prediction", "windows", "towers", "refine", "upsampling", "decoding", "model", "methods",
             "metrics", "pictures",

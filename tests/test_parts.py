@@ -170,6 +170,8 @@ def test_a_window_alone_gives_the_same_logits_as_among_others(case):
     (step,), scene = segmentor(case).sheet_steps, scene_of(case)
     with torch.no_grad():
         together = step(sheet_of(case, scene), scene)
+        if len(together.logits) != len(scene.windows):
+            pytest.skip(f"{case} joins the windows.")
         for number in (0, len(scene.windows) - 1):
             one = alone(scene, number)
             expected = together.logits[number : number + 1]

@@ -22,7 +22,7 @@ parts
   --model.weights NAME         a tag of open_clip (openai by default), a file, or demo
   --model.decoder.attention A  vanilla, maskclip, sclip, clearclip, naclip or segearth
   --model.decoder.rcs true     ResCLIP's residual attention;  --model.decoder.sfr true: its semantic feedback
-  --model.upsampler LoftUp     a finer grid;  null: none
+  --model.upsampler LoftUp     a finer grid; also NAF, AnyUp;  null: none
   --config densecrf.yaml       refine with DenseCRF, pamr.yaml with PAMR;  --model.refiners null: with nothing
   --model.crop N               side of the window, 0 for whole images;  --model.stride N: from one to the next"""
 

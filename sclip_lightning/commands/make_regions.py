@@ -88,7 +88,7 @@ def _explain(error: BaseException) -> str | None:
     """What happened and what to do about it; None where we do not know."""
     if isinstance(error, OSError):
         return f"The command cannot go on: {error}. Make room, or make the place readable and writable."
-    from sclip_lightning.model.memory import without_memory  # brings open_clip, which takes seconds
+    from sclip_lightning.model.memory import without_memory  # brings torch, which takes seconds
 
     where = without_memory(error)
     if where is None:

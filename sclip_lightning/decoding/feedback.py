@@ -16,7 +16,7 @@ from sclip_lightning.decoding.affinity.line_of_sight import in_sight, lines_betw
 from sclip_lightning.ranges import LOGIT_SCALES, above, at_least, between
 from sclip_lightning.refine.pamr import pamr_weights, smooth
 from sclip_lightning.windows import Extent, Part
-from sclip_lightning.windows.merge import bilinear_operator
+from sclip_lightning.windows.merge import resize_operator
 
 __all__ = ["SemanticFeedback", "patch_affinity", "patch_labels"]
 
@@ -118,8 +118,7 @@ def patch_labels(
     batch, _, queries = logits.shape
     height, width = images.shape[-2:]
     resize_y, resize_x = (
-        bilinear_operator(cell, side).float().to(logits.device)
-        for cell, side in zip(cells, (height, width), strict=True)
+        resize_operator(cell, side, logits.device) for cell, side in zip(cells, (height, width), strict=True)
     )
     maps = resize_x @ logits.view(batch * cells[0], cells[1], queries)  # [B * h, W, Q]
     maps = resize_y @ maps.view(batch, cells[0], width * queries)  # [B, H, W * Q]

@@ -26,6 +26,7 @@ from sclip_lightning.model.options import SegmentorOptions
 from sclip_lightning.model.recall import Recall
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.towers import Clip, load_clip
+from sclip_lightning.towers.compiled import check_compiler
 from sclip_lightning.windows import Texts
 
 __all__ = ["SegmentationModule"]
@@ -90,7 +91,7 @@ class SegmentationModule(LightningModule):
         """Load the weights; not before a run begins, so that ``--help`` never downloads."""
         if self.clip is None:
             self.clip = load_clip(self.options.architecture, self.options.weights)
-        self.networks = load_networks(self.clip, self.options.parts)
+        self.networks = load_networks(self.clip, self.options.parts, compiled=self.options.compile)
 
     def on_test_start(self) -> None:
         """Embed the class names, put the segmentor together, check that it is the run's, and start the clock."""
@@ -98,6 +99,8 @@ class SegmentationModule(LightningModule):
         assert clip is not None  # configure_model has loaded it
         if self.texts is None:  # embedded on one rank, so that all have the same bits
             self.texts = self.context.ranks.on_first(lambda: wiring.embed_classes(clip, settings, data, self.device))
+        if options.compile:
+            check_compiler(self.device)
         self.segmentor = build_segmentor(self.networks, self.texts, settings, self.recall).to(self.device)
         self.evaluation = Evaluation(data.benchmark).to(counting_device(self.device))
         self._sizes = wiring.sizes_that_fit(self.context, self.segmentor, options, settings, data)

@@ -16,7 +16,7 @@ __all__ = ["build_segmentor", "load_networks"]
 
 
 def load_networks(
-    clip: Clip, parts: Iterable[Part], loaded: Mapping[Hashable, nn.Module] | None = None
+    clip: Clip, parts: Iterable[Part], loaded: Mapping[Hashable, nn.Module] | None = None, compiled: bool = False
 ) -> dict[str, nn.Module]:
     """Every network that the parts need, each loaded once, on the CPU; CLIP's tower shares the parameters of ``clip``.
 
@@ -24,6 +24,7 @@ def load_networks(
         clip: The model.
         parts: All parts.
         loaded: Networks that are there already, by :meth:`Part.source`.
+        compiled: See :class:`ClipTower`.
 
     Raises:
         CheckpointError: Weights cannot be found, read or fitted.
@@ -35,7 +36,7 @@ def load_networks(
             first = users.setdefault(name, part)
             if part.source(name) != first.source(name):
                 raise ConfigError(_two_networks(name, first, part))
-    tower = ClipTower(clip.model.visual)
+    tower = ClipTower(clip.model.visual, compiled)
     networks: dict[str, nn.Module] = {"clip": tower}
     shared = dict(loaded or {})
     for name, part in users.items():

@@ -32,6 +32,7 @@ def describe_segmentor(segmentor: SlidingWindowSegmentor) -> dict[str, Any]:
         **{name: _value(value) for name, value in _numbers(decoder).items()},
         **asdict(segmentor.head),
         "steps": "; ".join(map(describe_part, steps)) or "none",
+        **({"compiled": True} if getattr(segmentor.tower, "compiled", False) else {}),
         **weights,
         **hashes,
     }

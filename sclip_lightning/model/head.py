@@ -20,6 +20,9 @@ from sclip_lightning.windows.merge import ACCELERATOR_BLOCK, CPU_BLOCK
 
 __all__ = ["Head"]
 
+#: Maps from which on the highest is looked for in groups, and of how many.
+MANY, GROUP = 128, 16
+
 
 @dataclass(frozen=True)
 class Head:
@@ -41,12 +44,13 @@ class Head:
     def __post_init__(self) -> None:
         check_numbers(self)
 
-    def labels(self, merged: MergedLogits, query_classes: Tensor) -> Tensor:
+    def labels(self, merged: MergedLogits, query_classes: Tensor, classes: int | None = None) -> Tensor:
         """Label every pixel.
 
         Args:
             merged: Logits of Q queries at the output size.
             query_classes: [Q] int64, the class of each query.
+            classes: C, how many classes there are; where it is not given a GPU is asked, which makes the host wait.
 
         Returns:
             [H, W] int64 class labels.
@@ -54,12 +58,14 @@ class Head:
         if self.area_threshold == 0:
             return self._label(merged, query_classes, self.prob_threshold)
         labels = self._label(merged, query_classes, prob_threshold=0)
-        small = self._is_small(labels, int(query_classes.max()) + 1)
+        small = self._is_small(labels, classes or int(query_classes.max()) + 1)
         if self.prob_threshold == 0 and not small[labels].any():
             return labels
         return self._label(merged, query_classes, self.prob_threshold, excluded=small[query_classes])
 
-    def probabilities(self, logits: Tensor, query_classes: Tensor, overwrite: bool = False) -> Tensor:
+    def probabilities(
+        self, logits: Tensor, query_classes: Tensor, overwrite: bool = False, classes: int | None = None
+    ) -> Tensor:
         """Probability of every class at every pixel, before area filter and threshold.
 
         The maximum over a class's synonyms, not their sum: with synonyms the classes need not add up to 1.
@@ -68,22 +74,23 @@ class Head:
             logits: [Q, H, W] float32.
             query_classes: [Q] int64.
             overwrite: Where every class has one query, put the probabilities into the place of the logits.
+            classes: As for :meth:`labels`.
 
         Returns:
             [C, H, W] float32 in [0, 1].
         """
-        count = int(query_classes.max()) + 1
+        count = classes or int(query_classes.max()) + 1
         plain = len(logits) == count
         maps = logits if plain and overwrite else logits.new_zeros(count, *logits.shape[1:])
         for rows in _row_blocks(logits):
             self._fill(maps[:, rows], logits[:, rows], query_classes)
         return maps
 
-    def merged_probabilities(self, merged: MergedLogits, query_classes: Tensor) -> Tensor:
+    def merged_probabilities(self, merged: MergedLogits, query_classes: Tensor, classes: int | None = None) -> Tensor:
         """The same, bit by bit, of logits before they are one map: those of all synonyms never exist together."""
-        count = int(query_classes.max()) + 1
+        count = classes or int(query_classes.max()) + 1
         if merged.queries == count:
-            return self.probabilities(merged.full(), query_classes, overwrite=True)
+            return self.probabilities(merged.full(), query_classes, overwrite=True, classes=count)
         maps = torch.zeros(count, *merged.output_size, device=merged.device)
         for rows, logits in merged.bands(_rows_at_once(merged.queries, merged.output_size[1], merged.device)):
             self._fill(maps[:, rows], logits, query_classes)
@@ -110,7 +117,7 @@ class Head:
         for rows, block in maps:
             for some in _row_blocks(block):
                 kept = block[:, some] if excluded is None else block[:, some].masked_fill(excluded[:, None, None], 0)
-                confidence, label = kept.max(dim=0)
+                confidence, label = _highest(kept)
                 labels[rows][some] = label.masked_fill_(confidence < prob_threshold, self.background)
         return labels
 
@@ -128,10 +135,10 @@ class Head:
     ) -> Tensor:
         labels = torch.empty(merged.output_size, dtype=torch.int64, device=merged.device)
         for rows, block in merged:
-            best, query = block.max(dim=1)
+            best, query = _highest(block.transpose(0, 1))
             top = best
             if excluded is not None:
-                best, query = block.masked_fill(excluded[:, None], -torch.inf).max(dim=1)
+                best, query = _highest(block.masked_fill(excluded[:, None], -torch.inf).transpose(0, 1))
             label = query_classes[query]
             if prob_threshold > 0:
                 # Relative to the pixel's top logit, so that no exponential overflows.
@@ -148,6 +155,32 @@ class Head:
         small = area <= self.area_threshold * area.sum()
         small[0] = False
         return small
+
+
+def _highest(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Value and number of the highest of many maps, ``maps.max(dim=0)``: of equal ones the first.
+
+    A CPU finds values many at a time, but numbers one by one. So the best of each group of maps are found first, and
+    numbers are only looked for among these and within the group of the best.
+
+    Args:
+        maps: [Q, r, W] float32.
+
+    Returns:
+        [r, W] float32 and [r, W] int64.
+    """
+    if len(maps) < MANY:
+        best, number = maps.max(dim=0)
+        return best, number
+    whole = len(maps) // GROUP * GROUP
+    groups = maps[:whole].unflatten(0, (-1, GROUP)).amax(dim=1)
+    if whole < len(maps):
+        groups = torch.cat([groups, maps[whole:].amax(dim=0, keepdim=True)])
+    best, group = groups.max(dim=0)
+    first = group * GROUP
+    within = torch.arange(GROUP, device=maps.device)[:, None, None]
+    # The last group may be smaller: its last map again and again is never the first of equal ones.
+    return best, first + maps.gather(0, (first + within).clamp_(max=len(maps) - 1)).max(dim=0)[1]
 
 
 def _row_blocks(maps: Tensor) -> Iterator[slice]:

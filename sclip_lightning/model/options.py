@@ -28,13 +28,15 @@ class SegmentorOptions:
             stride, logit_scale and thresholds. A part's own numbers do not depend on it.
         decoder: From windows to tokens: LastBlock, with an attention and ResCLIP's two parts.
         prior: What the class token says, added to all patches of its window: ClassTokenShare; null leaves it out.
-        upsampler: Gives the logits a finer grid: LoftUp, ResizedFeatures; null leaves it out.
+        upsampler: Gives the logits a finer grid: LoftUp, NAF, AnyUp, ResizedFeatures; null leaves it out.
         refiners: Refiners in the order they are applied, such as PAMR, DenseCRF, Bilateral, RegionVote.
         refine_side: Most pixels of the short side of maps that PAMR, DenseCRF and Bilateral refine; the maps of larger
             images are refined at that size, then brought to the image's. No benchmark has any; 0 is off.
         crop: Side of the sliding window in pixels; 0 takes each image whole, null does as the protocol.
         stride: Distance between windows in pixels; null does as the protocol.
         window_batch_size: Most windows in one pass through the tower; bounds memory.
+        compile: Have torch compile CLIP's vision tower at the first image, which takes a minute and needs a C++
+            compiler, or triton on a GPU. Last digits change.
         logit_scale: Factor on the cosines; null takes the protocol's.
         prob_threshold: Pixels less certain than this become class 0, or uncertain_class; 0 is off, null takes the
             protocol's.
@@ -61,6 +63,7 @@ class SegmentorOptions:
     crop: Annotated[int, at_least(0, whole=True)] | None = None
     stride: Annotated[int, at_least(1, whole=True)] | None = None
     window_batch_size: Annotated[int, at_least(1, whole=True)] = 32
+    compile: bool = False
     logit_scale: Annotated[float, LOGIT_SCALES] | None = None
     prob_threshold: Annotated[float, between(0, 1)] | None = None
     uncertain_class: Annotated[int, at_least(0, whole=True)] | None = None

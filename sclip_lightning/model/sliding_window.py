@@ -92,6 +92,7 @@ class SlidingWindowSegmentor(nn.Module):
         self.networks = nn.ModuleDict(dict(networks))
         self.register_buffer("queries", texts.queries.float(), persistent=False)
         self.register_buffer("query_classes", texts.classes, persistent=False)
+        self.classes = int(texts.classes.max()) + 1
         self.decoder = decoder
         self.head = head
         self.crop = crop
@@ -143,7 +144,7 @@ class SlidingWindowSegmentor(nn.Module):
             labels = self.head.labels_from_probabilities(maps, scene.output_size)
             resized = ResizedMaps(maps, scene.output_size)
         else:
-            labels = self.head.labels(merged, self.query_classes)
+            labels = self.head.labels(merged, self.query_classes, self.classes)
         for step in self._map_steps("labels"):
             labels = step(labels, scene)
         return Segmentation(labels, resized.full if self.refines_maps else lambda: self.class_maps(merged, scene))
@@ -240,9 +241,9 @@ class SlidingWindowSegmentor(nn.Module):
                 for step in steps:
                     maps = step(maps, scene)
                     _check_finite(maps, step)
-                maps = self.head.probabilities(maps, self.query_classes, overwrite=True)
+                maps = self.head.probabilities(maps, self.query_classes, overwrite=True, classes=self.classes)
             else:
-                maps = self.head.merged_probabilities(merged, self.query_classes)
+                maps = self.head.merged_probabilities(merged, self.query_classes, self.classes)
             for step in self._map_steps("probabilities"):
                 maps = step(maps, scene)
                 _check_finite(maps, step)

@@ -80,9 +80,9 @@ def coarse_logits(sheet: Sheet, size: tuple[int, int], strides: tuple[int, int])
         [Q, H // strides[0], W // strides[1]] float32.
     """
     _, rows, columns, queries = sheet.logits.shape
-    operators = merge_operators(sheet.grid, (rows, columns), size)
+    operators = merge_operators(sheet.grid, (rows, columns), size, sheet.logits.device)
     down, across = (
-        operator[: len(operator) // stride * stride].unflatten(0, (-1, stride)).mean(dim=1).to(sheet.logits.device)
+        operator[: len(operator) // stride * stride].unflatten(0, (-1, stride)).mean(dim=1)
         for operator, stride in zip(operators, strides, strict=True)
     )
     windows = sheet.logits.view(len(sheet.grid.tops), len(sheet.grid.lefts), rows, columns, queries)

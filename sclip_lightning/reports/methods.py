@@ -26,6 +26,7 @@ EVALUATION = (
         "weights",
         "weights_sha256",
         "precision",
+        "compiled",
     ),
 )
 #: Entries in which the runs of one method should agree although their benchmarks differ.

@@ -19,8 +19,9 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from open_clip.pretrained import get_pretrained_url, list_pretrained_models_by_tag
 from torch import Tensor
+
+from sclip_lightning.towers import lazy_open_clip as open_clip
 
 __all__ = ["is_archive", "note_if_unknown", "read_archive"]
 
@@ -53,7 +54,8 @@ def is_archive(path: Path) -> bool:
 
 def note_if_unknown(path: Path) -> None:
     """Warn where an archive is none of those that OpenAI published, whose SHA-256 stand in their addresses."""
-    urls = [get_pretrained_url(model, "openai") for model in list_pretrained_models_by_tag("openai")]
+    models = open_clip.list_pretrained_models_by_tag("openai")
+    urls = [open_clip.get_pretrained_url(model, "openai") for model in models]
     published = {url.split("/")[-2]: url.split("/")[-1] for url in urls if "openaipublic" in url}
     found = _sha256(path)
     if found in published:

@@ -11,14 +11,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
-from open_clip.transformer import QuickGELU
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sclip_lightning.errors import CheckpointError
 from sclip_lightning.files import DEMO, DEMO_NETWORKS
+from sclip_lightning.towers import lazy_open_clip as open_clip
 from sclip_lightning.towers.archives import is_archive, note_if_unknown, read_archive
 from sclip_lightning.towers.fitting import check_fits
 from sclip_lightning.towers.huggingface import (
@@ -257,7 +256,8 @@ def fit(model: nn.Module, state: dict[str, Tensor], path: Path, option: str = "-
             "--model.weights."
         )
         raise CheckpointError(msg)
-    if state.keys() >= _METADATA and not any(isinstance(module, QuickGELU) for module in model.modules()):
+    quick = any(isinstance(module, open_clip.transformer.QuickGELU) for module in model.modules())
+    if state.keys() >= _METADATA and not quick:
         msg = (
             f"The checkpoint {path} is an archive of OpenAI's, trained with QuickGELU, but the model uses another "
             "activation and would be quietly wrong. Set --model.architecture to its -quickgelu variant, for example "

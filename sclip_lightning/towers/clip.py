@@ -18,15 +18,19 @@ class ClipTower(Tower):
 
     Args:
         visual: The ``visual`` module of an open_clip ``CLIP`` model. Its parameters are shared, not copied.
+        compiled: Have torch compile the blocks, at the first windows. Numbers of windows and tokens are left open, so
+            that an image of another size needs no second time. Last digits change.
 
     Raises:
         CheckpointError: The module is no plain ViT (a timm tower, attentional pooling, blocks of another kind).
     """
 
-    def __init__(self, visual: nn.Module) -> None:
+    def __init__(self, visual: nn.Module, compiled: bool = False) -> None:
         super().__init__()
         _check_plain_vit(visual)
         self.visual: Any = visual
+        self.compiled = compiled
+        self._run = torch.compile(_run, dynamic=True) if compiled else _run
 
     @property
     def depth(self) -> int:
@@ -75,11 +79,13 @@ class ClipTower(Tower):
         x = visual.ln_pre(x)
         kept = {0: x} if 0 in keep else {}
         projections = {}
-        for number in range(1, self.depth):
-            q, k, v = self.project(x, number)
+        for number, part in enumerate(self._blocks[:-1], start=1):
             if number in keep_projections:
+                q, k, v = _project(part, x)
                 projections[number] = q.contiguous(), k.contiguous()  # copies: the values packed beside them are freed
-            x = self.finish(x, F.scaled_dot_product_attention(q, k, v), number)
+                x = _finish(part, x, F.scaled_dot_product_attention(q, k, v))
+            else:
+                x = self._run(part, x)
             if number in keep:
                 kept[number] = x
         return Trunk(x, (rows, columns), prefix=1, blocks=kept, projections=projections)
@@ -90,25 +96,16 @@ class ClipTower(Tower):
         Only ``in_proj_weight``, ``in_proj_bias`` and ``num_heads`` are read, which ``nn.MultiheadAttention`` and
         open_clip's own attention share.
         """
-        part = self._blocks[block - 1]
-        attention, (batch, tokens, width) = part.attn, x.shape
-        packed = F.linear(part.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
-        heads = attention.num_heads
-        q, k, v = packed.view(batch, tokens, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-        return q, k, v
+        return _project(self._blocks[block - 1], x)
 
     def output(self, y: Tensor, block: int) -> Tensor:
         """Join the heads of [B, heads, N, d] and apply a block's output projection; returns [B, N, D]."""
-        return self._blocks[block - 1].attn.out_proj(y.transpose(1, 2).flatten(2))
+        return _output(self._blocks[block - 1], y)
 
     def finish(self, x: Tensor, y: Tensor, block: int, residual: bool = True) -> Tensor:
         """Complete a block; see :meth:`Tower.finish`."""
         part = self._blocks[block - 1]
-        y = part.ls_1(self.output(y, block))
-        if not residual:
-            return y
-        x = x + y
-        return x + part.ls_2(part.mlp(part.ln_2(x)))
+        return _finish(part, x, y) if residual else part.ls_1(_output(part, y))
 
     def embedding(self, x: Tensor, projections: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """CLIP's own embedding of whole images, as its own last block has it: only its class token is computed.
@@ -131,6 +128,31 @@ class ClipTower(Tower):
     @property
     def _blocks(self) -> Any:
         return self.visual.transformer.resblocks
+
+
+def _run(part: Any, x: Tensor) -> Tensor:
+    """A block as it was trained, [B, N, D] to the same shape. No method: for torch all blocks then are one code."""
+    q, k, v = _project(part, x)
+    return _finish(part, x, F.scaled_dot_product_attention(q, k, v))
+
+
+def _project(part: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    attention, (batch, tokens, width) = part.attn, x.shape
+    packed = F.linear(part.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
+    heads = attention.num_heads
+    q, k, v = packed.view(batch, tokens, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+    return q, k, v
+
+
+def _output(part: Any, y: Tensor) -> Tensor:
+    joined: Tensor = part.attn.out_proj(y.transpose(1, 2).flatten(2))
+    return joined
+
+
+def _finish(part: Any, x: Tensor, y: Tensor) -> Tensor:
+    x = x + part.ls_1(_output(part, y))
+    finished: Tensor = x + part.ls_2(part.mlp(part.ln_2(x)))
+    return finished
 
 
 def resize_position_embedding(

@@ -13,12 +13,9 @@ from torch import Tensor, nn
 
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.towers.clip import resize_position_embedding
-from sclip_lightning.windows.colours import CLIP_MEAN, CLIP_STD, padded_with_black
+from sclip_lightning.windows.colours import CLIP_MEAN, CLIP_STD, IMAGENET, padded_with_black
 
 __all__ = ["FeatureTower"]
-
-#: Mean and standard deviation of red, green and blue in 0..1 that ImageNet's networks are used to.
-_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class FeatureTower(nn.Module):
@@ -45,7 +42,7 @@ class FeatureTower(nn.Module):
         self.architecture = architecture
         self.weights = weights
         # Not persistent: a checksum is that of the weights.
-        constants = torch.tensor([(CLIP_MEAN, CLIP_STD), _IMAGENET])[..., None, None]
+        constants = torch.tensor([(CLIP_MEAN, CLIP_STD), IMAGENET])[..., None, None]
         self.register_buffer("_constants", constants, persistent=False)
 
     @property

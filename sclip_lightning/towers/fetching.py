@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import open_clip
 from huggingface_hub import try_to_load_from_cache
 
 from sclip_lightning.errors import CheckpointError
 from sclip_lightning.files import DEMO
+from sclip_lightning.towers import lazy_open_clip as open_clip
 from sclip_lightning.towers.checkpoints import check_known
 from sclip_lightning.towers.dino_weights import PUBLISHED, repository_of
 

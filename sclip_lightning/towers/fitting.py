@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import open_clip
-from open_clip.pretrained import get_pretrained_cfg
-
 from sclip_lightning.errors import CheckpointError
+from sclip_lightning.towers import lazy_open_clip as open_clip
 
 __all__ = ["check_fits", "refusal"]
 
@@ -54,7 +52,7 @@ def check_fits(source: str, tag: str | None) -> None:
             "token, learned positions, packed query-key-value projection); sclip weights lists those that there are."
         )
         raise CheckpointError(msg)
-    published = get_pretrained_cfg(source, tag) if tag is not None else {}
+    published = open_clip.get_pretrained_cfg(source, tag) if tag is not None else {}
     if not published:
         return
     needed, has = bool(published.get("quick_gelu")), bool(configuration.get("quick_gelu"))

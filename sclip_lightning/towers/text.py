@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,13 +14,11 @@ from tqdm import tqdm
 
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import replacing
+from sclip_lightning.towers import lazy_open_clip as open_clip
 from sclip_lightning.towers.checkpoints import Clip
 from sclip_lightning.windows import Texts, full_float32
 
 __all__ = ["build_text_bank", "encode_prompts", "resolve_templates"]
-
-#: The 80 prompt templates of CLIP's ImageNet evaluation (Radford et al., ICML 2021), from open_clip's own list.
-IMAGENET_TEMPLATES = tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES)
 
 #: Prompts per pass through the text tower.
 BATCH_SIZE = 256
@@ -37,13 +34,14 @@ def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
     """Turn the option into templates with one ``{}`` each.
 
     Args:
-        templates: ``"imagenet"`` for the 80 published ones, ``"none"`` for the bare name, or a list of templates.
+        templates: ``"imagenet"`` for the 80 of CLIP's ImageNet evaluation (Radford et al., ICML 2021), from open_clip's
+            own list, ``"none"`` for the bare name, or a list of templates.
 
     Raises:
         ConfigError: Another word, an empty list, or a template without ``{}``.
     """
     if templates == "imagenet":
-        return IMAGENET_TEMPLATES
+        return tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES)
     if templates == "none":
         return ("{}",)
     if isinstance(templates, str) or not templates or any(template.count("{}") != 1 for template in templates):
@@ -58,7 +56,7 @@ def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
 def build_text_bank(
     clip: Clip,
     synonyms: Sequence[Sequence[str]],
-    templates: Sequence[str] = IMAGENET_TEMPLATES,
+    templates: Sequence[str],
     device: torch.device | str = "cpu",
     cache: Path | None = None,
 ) -> Texts:

@@ -14,17 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sclip_lightning.errors import ConfigError
 from sclip_lightning.ranges import at_least, between
+from sclip_lightning.upsampling.mixing.guided import GuidedUpsampler
 from sclip_lightning.upsampling.networks.loftup import QUERY_CHUNK, LoftUpNetwork
 from sclip_lightning.upsampling.networks.loftup_weights import load_loftup
-from sclip_lightning.windows import Scene, Sheet, SheetStep
+from sclip_lightning.windows import Scene, Tokens
 
 __all__ = ["LoftUp", "affinity_logits", "direct_logits"]
 
 
 @dataclass(frozen=True)
-class LoftUp(SheetStep):
+class LoftUp(GuidedUpsampler):
     """Replaces patch logits by logits on a finer grid (Huang et al., LoftUp, ICCV 2025, arXiv 2504.14032).
 
     Args:
@@ -37,8 +37,6 @@ class LoftUp(SheetStep):
         radius: Patches at most this far away take part in affinity; null for all.
     """
 
-    option = "--model.upsampler"
-    works_on = "tokens"
     needs = ("values",)
 
     weights: str | None = "haiwen/loftup-clip/pytorch_model.bin"
@@ -62,44 +60,22 @@ class LoftUp(SheetStep):
         del name
         return load_loftup(self.weights, dim=width)
 
-    def fitted(self, depth: int, patch_size: tuple[int, int]) -> "LoftUp":
-        """Itself; raises ConfigError where its grid would be finer than the pixels."""
-        del depth
-        if self.scale > min(patch_size):
-            msg = (
-                f"LoftUp cannot give {self.scale} positions per patch of {min(patch_size)} pixels: set "
-                "--model.upsampler.scale to at most the patch size."
-            )
-            raise ConfigError(msg)
-        return self
-
-    def __call__(self, sheet: Sheet, scene: Scene) -> Sheet:
-        """Upsample [W, r, c, Q] logits to [W, r * scale, c * scale, Q]."""
+    def finer(self, logits: Tensor, guidance: Tensor, tokens: Tokens | None, scene: Scene) -> Tensor:
+        """Upsample the logits [B, Q, r, c] of some windows; see :meth:`GuidedUpsampler.finer`."""
         network: LoftUpNetwork = scene.networks["loftup"]
-        tokens = sheet.tokens
         assert tokens is not None and tokens.values is not None
-        rows, columns = tokens.values.shape[1:3]
-        height, width = scene.networks["clip"].patch_size
-        chunks = -(-len(sheet.logits) // scene.windows.batch_size)
-        covered = scene.windows.pixels[..., : rows * height, : columns * width]
-        parts = zip(*(t.chunk(chunks) for t in (tokens.values, covered, sheet.logits)), strict=True)
-        upsampled = []
-        for values, guidance, logits in parts:
-            features = values.permute(0, 3, 1, 2)
-            if self.mode == "direct":
-                finer = direct_logits(network, features, guidance, scene.texts.queries, scale=self.scale)
-            else:
-                finer = affinity_logits(
-                    network,
-                    features,
-                    guidance,
-                    logits.permute(0, 3, 1, 2),
-                    scale=self.scale,
-                    temperature=self.temperature,
-                    radius=self.radius,
-                )
-            upsampled.append(finer.permute(0, 2, 3, 1))
-        return Sheet(torch.cat(upsampled), sheet.grid)
+        features = tokens.values.permute(0, 3, 1, 2)
+        if self.mode == "direct":
+            return direct_logits(network, features, guidance, scene.texts.queries, scale=self.scale)
+        return affinity_logits(
+            network,
+            features,
+            guidance,
+            logits,
+            scale=self.scale,
+            temperature=self.temperature,
+            radius=self.radius,
+        )
 
 
 def affinity_logits(

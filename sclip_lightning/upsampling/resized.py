@@ -17,7 +17,7 @@ from torch import Tensor
 from sclip_lightning.errors import ConfigError
 from sclip_lightning.ranges import at_least
 from sclip_lightning.windows import Scene, Sheet, SheetStep, compare_with_texts
-from sclip_lightning.windows.merge import bilinear_operator
+from sclip_lightning.windows.merge import resize_operator
 
 __all__ = ["ResizedFeatures", "resized_cosines"]
 
@@ -98,7 +98,7 @@ def resized_cosines(features: Tensor, texts: Tensor, scale: int) -> Tensor:
 
 def _operators(maps: Tensor, scale: int) -> tuple[Tensor, Tensor]:
     """Bilinear operators of the rows [r * scale, r] and columns [c * scale, c] of maps [W, r, c, *]."""
-    rows, columns = (bilinear_operator(side, side * scale).float().to(maps.device) for side in maps.shape[1:3])
+    rows, columns = (resize_operator(side, side * scale, maps.device) for side in maps.shape[1:3])
     return rows, columns
 
 

@@ -8,6 +8,7 @@ operators depend on sizes only and are nearly empty, and any block of output row
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from sclip_lightning.windows.cache import KEPT
 from sclip_lightning.windows.grid import WindowGrid
 
-__all__ = ["MergedLogits", "between", "bilinear_operator", "merge_operators"]
+__all__ = ["MergedLogits", "between", "bilinear_operator", "merge_operators", "resize_operator"]
 
 #: Elements in a block of merged logits: 8 MiB of float32, which stays near a CPU's cache ...
 CPU_BLOCK = 2**21
@@ -44,46 +45,46 @@ class MergedLogits:
         self.queries = logits.shape[-1]
         self.device = logits.device
         cells = logits.shape[1], logits.shape[2]
-        self._rows, columns = merge_operators(grid, cells, output_size)
+        self._down, across = _sides(grid, cells, output_size)
+        columns = _axis_operator(*across, self.device)
         # [rows of windows, h, Q, columns of windows, w]: one matrix product resizes all columns.
         sheet = logits.reshape(len(grid.tops), len(grid.lefts), *cells, self.queries).permute(0, 2, 4, 1, 3)
         sheet = sheet.reshape(-1, columns.shape[1])
         self._columns: Tensor | None = None
         if len(sheet) * output_size[1] > WIDE:
-            self._sheet, self._columns = sheet, columns.T.to(self.device)
+            self._sheet, self._columns = sheet, columns.T
         else:
-            self._sheet = self._product(sheet, columns.T.to(self.device))
-        self._sheet = self._sheet.view(self._rows.shape[1], -1)
+            self._sheet = self._product(sheet, columns.T)
+        self._sheet = self._sheet.view(len(grid.tops) * cells[0], -1)
 
     def __iter__(self) -> Iterator[tuple[slice, Tensor]]:
         """Yield (rows, [len(rows), Q, W] float32) from the top of the image to its bottom."""
-        height, width = self.output_size
         budget = CPU_BLOCK if self.device.type == "cpu" else ACCELERATOR_BLOCK
-        step = max(budget // (self.queries * width), 1)
+        step = max(budget // (self.queries * self.output_size[1]), 1)
         wide: dict[int, Tensor] = {}
-        for top in range(0, height, step):
-            rows = slice(top, min(top + step, height))
-            operator = self._rows[rows]
-            used = operator.any(dim=0).nonzero().squeeze(1)  # a few rows of cells matter to a block of output rows
-            block = self._product(operator[:, used].to(self.device), self._cells(used, wide))
-            yield rows, block.view(-1, self.queries, width)
+        used: tuple[int, ...] = ()
+        cells = torch.empty(0)
+        for block in _row_blocks(*self._down, step, self.device):
+            if block.used != used:  # with many queries several blocks lie within a row of cells
+                del cells
+                used, cells = block.used, self._cells(block, wide)
+            yield block.rows, self._product(block.operator, cells).view(-1, self.queries, self.output_size[1])
 
-    def _cells(self, used: Tensor, wide: dict[int, Tensor]) -> Tensor:
-        """Rows of cells [len(used), Q * W], their columns at the output's width.
+    def _cells(self, block: "_RowBlock", wide: dict[int, Tensor]) -> Tensor:
+        """Rows of cells [len(block.used), Q * W], their columns at the output's width.
 
         Args:
-            used: Which, on the CPU.
+            block: Of which rows.
             wide: Those of the block before, where columns are resized on the way; holds those of this one afterwards.
         """
         if self._columns is None:
-            return self._sheet[used.to(self.device)]
-        rows = used.tolist()
-        for row in wide.keys() - set(rows):
+            return self._sheet[block.index]
+        for row in wide.keys() - set(block.used):
             del wide[row]
-        for row in rows:
+        for row in block.used:
             if row not in wide:
                 wide[row] = self._product(self._sheet[row].view(self.queries, -1), self._columns).view(-1)
-        return torch.stack([wide[row] for row in rows])
+        return torch.stack([wide[row] for row in block.used])
 
     def full(self) -> Tensor:
         """The whole map, [Q, H, W] float32; besides it, there is never more than one block."""
@@ -111,21 +112,49 @@ class MergedLogits:
             return a @ b
 
 
-def merge_operators(grid: WindowGrid, cells: tuple[int, int], output_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class _RowBlock:
+    """What a block of output rows is made of.
+
+    Attributes:
+        rows: Which.
+        used: The few rows of cells that matter to it.
+        index: [len(used)] int64, the same, on the device.
+        operator: [len(rows), len(used)] float32, on the device.
+    """
+
+    rows: slice
+    used: tuple[int, ...]
+    index: Tensor
+    operator: Tensor
+
+
+#: Side of the image, of a window and of its margins, where windows begin, their cells and the output's side.
+_Side = tuple[int, int, tuple[int, int], tuple[int, ...], int, int]
+
+
+def merge_operators(
+    grid: WindowGrid, cells: tuple[int, int], output_size: tuple[int, int], device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
     """The operators A_y and A_x of the separable merge.
 
     Args:
         grid: Where the windows lie in the network's input image.
         cells: (h, w), rows and columns of logits per window.
         output_size: (H, W) of the merged logits in pixels.
+        device: Where they are needed; by default on the CPU.
 
     Returns:
-        A_y [H, len(tops) * h] and A_x [W, len(lefts) * w], float32 on the CPU, non-negative, rows adding up to 1.
+        A_y [H, len(tops) * h] and A_x [W, len(lefts) * w], float32, non-negative, rows adding up to 1.
     """
-    starts = (grid.tops, grid.lefts)
-    sides = zip(grid.image_size, grid.window_size, grid.margins, starts, cells, output_size, strict=True)
-    a_y, a_x = (_axis_operator(*side) for side in sides)
+    a_y, a_x = (_axis_operator(*side, device or torch.device("cpu")) for side in _sides(grid, cells, output_size))
     return a_y, a_x
+
+
+def _sides(grid: WindowGrid, cells: tuple[int, int], output_size: tuple[int, int]) -> tuple[_Side, _Side]:
+    starts = (grid.tops, grid.lefts)
+    down, across = zip(grid.image_size, grid.window_size, grid.margins, starts, cells, output_size, strict=True)
+    return down, across
 
 
 def bilinear_operator(source: int, target: int) -> Tensor:
@@ -150,8 +179,41 @@ def between(source: int, target: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @KEPT.keep
+def resize_operator(source: int, target: int, device: torch.device) -> Tensor:
+    """:func:`bilinear_operator` as float32 on a device, kept."""
+    return bilinear_operator(source, target).float().to(device, non_blocking=True)
+
+
+@KEPT.keep
+def _row_blocks(
+    side: int,
+    window: int,
+    margin: tuple[int, int],
+    starts: tuple[int, ...],
+    cells: int,
+    output: int,
+    step: int,
+    device: torch.device,
+) -> list[_RowBlock]:
+    operator = _axis_operator(side, window, margin, starts, cells, output, torch.device("cpu"))
+    blocks = []
+    for top in range(0, output, step):
+        rows = slice(top, min(top + step, output))
+        used = operator[rows].any(dim=0).nonzero().squeeze(1)
+        tables = (table.to(device, non_blocking=True) for table in (used, operator[rows][:, used]))
+        blocks.append(_RowBlock(rows, tuple(used.tolist()), *tables))
+    return blocks
+
+
+@KEPT.keep
 def _axis_operator(
-    side: int, window: int, margin: tuple[int, int], starts: tuple[int, ...], cells: int, output: int
+    side: int,
+    window: int,
+    margin: tuple[int, int],
+    starts: tuple[int, ...],
+    cells: int,
+    output: int,
+    device: torch.device,
 ) -> Tensor:
     interpolate = bilinear_operator(cells, window + sum(margin))[margin[0] : margin[0] + window]
     canvas = torch.zeros(side, len(starts) * cells, dtype=torch.float64)
@@ -159,7 +221,7 @@ def _axis_operator(
     for i, start in enumerate(starts):
         canvas[start : start + window, i * cells : (i + 1) * cells] = interpolate
         count[start : start + window] += 1
-    return _resized(canvas / count, output).float()
+    return _resized(canvas / count, output).float().to(device, non_blocking=True)
 
 
 def _resized(matrix: Tensor, target: int) -> Tensor:

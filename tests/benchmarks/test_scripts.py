@@ -37,3 +37,18 @@ def test_what_does_not_fit_is_not_begun(script, monkeypatch, capsys):
     monkeypatch.setattr(vocabularies, "_free", lambda: 1)
     vocabularies.main(["--sizes", "40x60", "--queries", "3", "--parts", "PAMR"])
     assert "| PAMR | not begun: it takes at least 0.0 GiB" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("names", [3, 9])
+def test_behind_the_tower_a_host_waits_once_an_image(script, names, monkeypatch):
+    """To refuse logits that are not finite; tables of a size are made for its first image alone."""
+    vocabularies, waits = script("vocabularies"), script("waiting").Waits(torch.device("cpu"))
+    monkeypatch.setattr(vocabularies, "MANY", 8)
+    case = vocabularies.Case((40, 60), names, torch.device("cpu"))
+    segmentor = case.segmentor()
+    segmentor.predict(case.image, case.size, case.rgb)
+    with waits:
+        result = segmentor.predict(case.image, case.size, case.rgb)
+        assert waits.calls.total() == 1
+        assert result.probabilities.shape == (3, *case.size)
+    assert waits.calls.total() == 1

@@ -80,3 +80,19 @@ def test_image_of_background_alone_stays_background():
     logits[..., 1] = 1
     merged = MergedLogits(logits, grid, (9, 9))
     assert (Head(40.0, 0.1, 0.1).labels(merged, CLASSES) == 0).all()
+
+
+@pytest.mark.parametrize("count", [127, 128, 150, 171])
+def test_of_equally_high_queries_the_first_is_the_label(count):
+    """Many queries are searched in groups, of which the last may be smaller."""
+    torch.manual_seed(0)
+    grid = window_grid(64, 64, 0, 1)
+    logits = torch.randn(1, 8, 8, 40)[..., torch.randint(40, (count,))]
+    merged = MergedLogits(logits, grid, (8, 8))
+    image = merged.full()
+    assert ((image == image.amax(dim=0)).sum(dim=0) > 1).any()
+    expected = torch.stack([(image == image.amax(dim=0))[q] * (count - q) for q in range(count)]).amax(dim=0)
+    own = torch.arange(count)
+    assert torch.equal(Head(40.0).labels(merged, own), count - expected)
+    maps = image.sub(image.min()).div_(image.max() - image.min())
+    assert torch.equal(Head(40.0).labels_from_probabilities(maps), count - expected)

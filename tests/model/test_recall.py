@@ -119,7 +119,7 @@ def test_a_changed_segmentor_shares_networks_that_are_the_same(tiny_clip, tmp_pa
     other = loaded.changed(upsampler=LoftUp(str(tmp_path / "loftup.bin")))
     assert other._networks["loftup"] is not loaded._networks["loftup"]
     assert loaded.options.decoder == LastBlock("sclip")
-    with pytest.raises(ConfigError, match="Architecture and weights cannot be changed"):
+    with pytest.raises(ConfigError, match="Architecture, weights and compile cannot be changed"):
         loaded.changed(weights="openai", upsampler=None)
 
 

@@ -53,8 +53,8 @@ def test_no_more_rows_of_cells_are_wide_than_a_block_needs(monkeypatch):
     merged = merge.MergedLogits(logits, grid, (400, 180))
     most, cells = [], merge.MergedLogits._cells
 
-    def watched(self, used, wide):
-        result = cells(self, used, wide)
+    def watched(self, block, wide):
+        result = cells(self, block, wide)
         most.append(len(wide))
         return result
 

@@ -139,7 +139,7 @@ def test_what_openai_published_is_told_from_the_rest(archive, tmp_path, monkeypa
     with pytest.warns(UserWarning, match=r"OpenAI's ViT-B-16\.pt is 5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e"):
         archives.note_if_unknown(tmp_path / "ViT-B-16.pt")
     address = f"https://openaipublic.example/clip/models/{hashlib.sha256(archive.read_bytes()).hexdigest()}/outer.pt"
-    monkeypatch.setattr(archives, "get_pretrained_url", lambda *_: address)
+    monkeypatch.setattr("open_clip.get_pretrained_url", lambda *_: address)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         archives.note_if_unknown(archive)

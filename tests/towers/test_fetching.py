@@ -1,5 +1,6 @@
 """Which weights would have to be fetched; nothing is."""
 
+import open_clip
 import pytest
 
 from sclip_lightning.errors import CheckpointError
@@ -34,7 +35,7 @@ def test_what_is_there_has_none(cached, tmp_path):
 
 def test_weights_that_no_repository_has_lie_in_open_clip_s_own_cache(cached, tmp_path, monkeypatch):
     source = {"url": "https://example.org/models/abc/ViT.pt", "hf_hub": ""}
-    monkeypatch.setattr(fetching.open_clip, "get_pretrained_cfg", lambda *_: source)
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda *_: source)
     monkeypatch.setattr(fetching, "_CACHE", str(tmp_path))
     assert clip_source(*OPENAI) == source["url"]
     (tmp_path / "ViT.pt").touch()

@@ -22,7 +22,7 @@ def clip(example):
 @RESCLIP.each("text/features")
 def test_bank_matches_the_recording():
     synonyms = [line.split(", ") for line in RESCLIP["text/class_lines"].tolist()]
-    bank = build_text_bank(loaded(resclip().model), synonyms)
+    bank = build_text_bank(loaded(resclip().model), synonyms, resolve_templates("imagenet"))
     torch.testing.assert_close(bank.queries, RESCLIP.tensor("text/features"), atol=1e-6, rtol=0)
     assert bank.classes.tolist() == RESCLIP["text/query_idx"].tolist()
 
@@ -30,7 +30,7 @@ def test_bank_matches_the_recording():
 @RESCLIP.each("text/raw_prompt_features")
 def test_raw_prompts_match_the_recording():
     name, expected = RESCLIP["text/query_names"].tolist()[0], RESCLIP.tensor("text/raw_prompt_features")
-    prompts = [template.replace("{}", name) for template in text.IMAGENET_TEMPLATES[: len(expected)]]
+    prompts = [template.replace("{}", name) for template in resolve_templates("imagenet")[: len(expected)]]
     torch.testing.assert_close(encode_prompts(loaded(resclip().model), prompts), expected, atol=1e-5, rtol=0)
 
 
@@ -45,7 +45,7 @@ def test_what_prompts_begin_with_is_computed_once(clip, monkeypatch, together):
     monkeypatch.setattr(text, "SHARED", 3)
     monkeypatch.setattr(text, "BEGINNINGS", together)
     names = ("cat", "very old dog", "sheep", "sheep", "traffic light")
-    prompts = [template.replace("{}", name) for name in names for template in text.IMAGENET_TEMPLATES[:6]]
+    prompts = [template.replace("{}", name) for name in names for template in resolve_templates("imagenet")[:6]]
     whole = clip.model.encode_text(clip.tokenizer(prompts))
     seen, embed = [], clip.model.token_embedding.forward
     monkeypatch.setattr(clip.model.token_embedding, "forward", lambda ids: seen.append(ids.shape) or embed(ids))

@@ -1,9 +1,10 @@
-"""Weights of LoftUp from numpy's frozen RandomState streams, as the recordings of its authors' code draw them."""
+"""Weights from numpy's frozen RandomState streams, as the recordings of upsamplers draw them, and their guidance."""
 
 import hashlib
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sclip_lightning.upsampling.networks.loftup import LoftUpNetwork
 
@@ -48,3 +49,40 @@ def recorded_loftup(config):
         digest.update(key.encode() + value.numpy().tobytes())
     assert digest.hexdigest() == config["sha256"]
     return network
+
+
+def recorded_state(recording, which):
+    """State dict of a recording's network: "small", which lies in it, or "real", which a recipe draws."""
+    config = recording.json("cfg")[which]
+    if which == "small":
+        state = recording.state("sd/")
+    else:
+        random, state = np.random.RandomState(config["seed"]), {}
+        for key, shape in recording.json("real_key_shapes"):
+            last = key.rpartition(".")[2]
+            if f"real_{last}" in recording:  # what is not drawn
+                state[key] = recording.tensor(f"real_{last}")
+                continue
+            n = random.standard_normal(size=tuple(shape))
+            if len(shape) == 4:
+                n *= np.sqrt(2 / np.prod(shape[1:]))
+            elif len(shape) == 2:
+                n *= 1.5 / np.sqrt(shape[1])
+            else:
+                n = 1 + 0.2 * n if key.endswith("weight") else 0.1 * n
+            state[key] = torch.from_numpy(n.astype(np.float32))
+    digest = hashlib.sha256()
+    for key, value in state.items():
+        digest.update(key.encode() + value.numpy().tobytes())
+    assert digest.hexdigest() == config["sha256"]
+    return state
+
+
+def recorded_guidance(recording, case) -> Tensor:
+    """Images [B, 3, H, W] of a recorded case, as its network is given them."""
+    config = recording.json("cfg")
+    mean, std = (torch.tensor(config[name])[:, None, None] for name in ("mean", "std"))
+    images = [recording.tensor(f"img/{name}").permute(2, 0, 1) / 255 for name in config["cases"][case]["image"]]
+    return torch.stack(
+        [(image - mean) / std * by for image, by in zip(images, config["cases"][case]["contrast"], strict=True)]
+    )

@@ -64,6 +64,16 @@ def test_a_row_wider_than_a_block_still_comes(monkeypatch):
     assert MergedLogits(torch.randn(1, 4, 4, 2), grid, (5, 6)).full().shape == (2, 5, 6)
 
 
+def test_low_blocks_within_a_row_of_cells_gather_it_once(monkeypatch):
+    monkeypatch.setattr(merge, "CPU_BLOCK", 1)
+    grid = window_grid(64, 64, 48, 16)
+    merged = MergedLogits(torch.randn(len(grid), 6, 6, 3), grid, (256, 64))
+    gathered, cells = [], MergedLogits._cells
+    monkeypatch.setattr(MergedLogits, "_cells", lambda *given: gathered.append(0) or cells(*given))
+    assert len(list(merged)) == 256
+    assert len(gathered) < 256 / 4  # 8 rows of cells, between which, and at windows' edges, others are gathered
+
+
 @pytest.mark.parametrize(("source", "target"), [(14, 224), (14, 14), (1, 9), (448, 375), (30, 7), (597, 640)])
 def test_bilinear_operator_is_interpolate(source, target):
     line = torch.randn(1, 1, source, dtype=torch.float64)

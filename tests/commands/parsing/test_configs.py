@@ -63,7 +63,7 @@ def test_a_protocol_is_an_option_where_it_stands(form):
     [
         (["--method", "naclp"], r"no method 'naclp'\. Did you mean naclip"),
         (["--protocol=slip"], r"no method 'slip'\. Did you mean sclip"),
-        (["--method"], "--method needs the name of a method: clearclip, "),
+        (["--method"], "--method needs the name of a method: anyup, clearclip, "),
         (["--protocol", "--name=a"], "--protocol needs the name of a method"),
         (["--method=naclip", "--method=sclip"], r"given 2 times \(naclip, sclip\)"),
     ],
