@@ -138,8 +138,15 @@ def _rows(found: Mapping[str, Results], per: str) -> list[dict[str, Any]]:
         else:
             state = "finished" if (folder / RESULTS).is_file() else "unfinished"
             images = results.protocol["images"]
-            rows.append(own | {"benchmark": results.benchmark, "images": images, "state": state} | results.metrics)
+            shown = {"benchmark": results.benchmark, "images": images, "state": state}
+            rows.append(own | shown | results.metrics | _seams(results))
     return rows
+
+
+def _seams(results: Results) -> dict[str, float | None]:
+    """Columns that a run without windows does not have."""
+    seams = results.seams
+    return {} if seams is None else {"seams": seams["share"], "seams elsewhere": seams["share_elsewhere"]}
 
 
 def notes_once(notes: Mapping[str, Sequence[str]]) -> list[str]:

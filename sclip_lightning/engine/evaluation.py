@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from sclip_lightning.data.reading.benchmark import Benchmark
 from sclip_lightning.errors import RunError
-from sclip_lightning.metrics import BoundaryF1, SegmentationScores
+from sclip_lightning.metrics import BoundaryF1, SegmentationScores, count_seams
 from sclip_lightning.metrics.confusion import in_bytes
-from sclip_lightning.records import BoundaryTotals, ImageCounts, ImageRecord, Totals, scores_of, sum_up
+from sclip_lightning.records import BoundaryTotals, ImageCounts, ImageRecord, Seams, Totals, scores_of, sum_up
 
 __all__ = ["BOUNDARY_TOLERANCES", "Evaluation", "check_agreement", "notes_on"]
 
@@ -43,8 +43,20 @@ class Evaluation(nn.Module):
         self.boundary_names = list(tolerances)
         self.boundaries: Any = nn.ModuleList(BoundaryF1(classes, tolerance) for tolerance in tolerances.values())
 
-    def update(self, prediction: Tensor, target: Tensor) -> ImageCounts:
-        """Count one image: [H, W] labels 0..C-1 against [H, W] labels 0..C-1 or 255 (ignored); on any device."""
+    def update(
+        self, prediction: Tensor, target: Tensor, borders: tuple[Sequence[int], Sequence[int]] | None = None
+    ) -> ImageCounts:
+        """Count one image.
+
+        Args:
+            prediction: [H, W] labels 0..C-1 on any device.
+            target: [H, W] labels 0..C-1 or 255 (ignored) on any device.
+            borders: Rows and columns where its windows begin or end, see :func:`count_seams`; None where nobody knows
+                of windows, and seams are not counted.
+
+        Raises:
+            DataError: The labels are none of these.
+        """
         device = self.regions.confusion.device
         # Once for all three: bytes are checked and compared eight times as fast as int64.
         prediction, target = (in_bytes(labels.to(device)) for labels in (prediction, target))
@@ -55,7 +67,8 @@ class Evaluation(nn.Module):
             boundaries[name] = _sparse_rows(metric.latest)
         confusion = self.regions.latest
         pairs = confusion.nonzero().T
-        return ImageCounts(_array(torch.cat([pairs, confusion[pairs[0], pairs[1]][None]])), boundaries)
+        seams = None if borders is None else Seams(*count_seams(prediction, target, borders))
+        return ImageCounts(_array(torch.cat([pairs, confusion[pairs[0], pairs[1]][None]])), boundaries, seams)
 
     def compute(self) -> tuple[Totals, dict[str, float]]:
         """Sums and headline scores as the metrics have them, over all devices, which all must call this."""

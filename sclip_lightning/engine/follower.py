@@ -119,7 +119,8 @@ class Follower:
         """Behind the network: count and record an image that took so many seconds to segment."""
         started = time.perf_counter()
         try:
-            counts = self._evaluation.update(labels, sample["mask"])
+            borders = self._segmentor.borders(sample["image"], labels)
+            counts = self._evaluation.update(labels, sample["mask"], borders)
         except DataError as error:
             self._skip(sample["id"], error)
             return

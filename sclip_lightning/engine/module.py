@@ -149,7 +149,8 @@ class SegmentationModule(LightningModule):
         """
         started = time.perf_counter()
         try:
-            counts = self.evaluation.update(output.labels, sample["mask"])
+            borders = self.segmentor.borders(sample["image"], output.labels)
+            counts = self.evaluation.update(output.labels, sample["mask"], borders)
         except DataError as error:
             self._skip(sample["id"], error)
             return

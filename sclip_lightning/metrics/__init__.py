@@ -1,4 +1,4 @@
-"""Scores of label maps: regions (mIoU and relatives) and boundaries (boundary F1).
+"""Scores of label maps: regions (mIoU and relatives), boundaries (boundary F1) and seams between windows.
 
 Each score is a pair: pure functions over tensors, and a ``torchmetrics.Metric`` that only sums what they return. All
 sums are integers, so a result has the same digits however the images are split over devices.
@@ -8,6 +8,7 @@ from sclip_lightning.metrics.boundary import boundary_counts, fill_void, precisi
 from sclip_lightning.metrics.boundary_f1 import BoundaryF1, BoundaryScores
 from sclip_lightning.metrics.confusion import RegionScores, confusion_matrix, scores
 from sclip_lightning.metrics.iou import SegmentationScores
+from sclip_lightning.metrics.seams import count_seams
 
 __all__ = [
     "BoundaryF1",
@@ -16,6 +17,7 @@ __all__ = [
     "SegmentationScores",
     "boundary_counts",
     "confusion_matrix",
+    "count_seams",
     "fill_void",
     "precision_recall_f1",
     "scores",

@@ -24,6 +24,7 @@ from sclip_lightning.windows import (
     SheetStep,
     Texts,
     WindowDecoder,
+    WindowGrid,
     Windows,
     check_sliding_window,
     compare_with_texts,
@@ -148,6 +149,15 @@ class SlidingWindowSegmentor(nn.Module):
             labels = step(labels, scene)
         return Segmentation(labels, resized.full if self.refines_maps else lambda: self.class_maps(merged, scene))
 
+    def borders(self, image: Tensor, labels: Tensor) -> tuple[list[int], list[int]]:
+        """Rows and columns of labels [H, W] where a window of their image [3, h, w] begins or ends."""
+        height, width = labels.shape
+        return self._grid(image).borders((height, width))
+
+    def _grid(self, image: Tensor) -> WindowGrid:
+        height, width = image.shape[-2:]
+        return window_grid(height, width, self.crop, self.stride, self.padding)
+
     def scene(
         self,
         image: Tensor,
@@ -157,7 +167,7 @@ class SlidingWindowSegmentor(nn.Module):
     ) -> Scene:
         """Everything that steps may ask of an image; arguments as :meth:`predict`."""
         height, width = image.shape[-2:]
-        grid = window_grid(height, width, self.crop, self.stride, self.padding)
+        grid = self._grid(image)
         if 0 in self.tower.grid_size(*grid.padded_size):
             patch = self.tower.patch_size
             msg = (

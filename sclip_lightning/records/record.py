@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sclip_lightning.records.lines import pack, unpack
+from sclip_lightning.records.seams import Seams
 
 __all__ = ["ImageCounts", "ImageRecord"]
 
@@ -24,14 +25,20 @@ class ImageCounts:
         boundaries: By name of the score, [5, M] int64: class, judged predicted contour pixels, ground-truth contour
             pixels, judged predicted hits, ground-truth hits, for every class with any of them; see
             ``metrics.boundary_counts``.
+        seams: Pairs of pixels across borders of windows and elsewhere; None where they were not counted.
     """
 
     confusion: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 0), np.int64))
     boundaries: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    seams: Seams | None = None
 
     def __eq__(self, other: object) -> bool:
+        return isinstance(other, ImageCounts) and self.seams == other.seams and self.agrees_with(other)
+
+    def agrees_with(self, other: "ImageCounts") -> bool:
+        """Whether all is the same; seams that one of them lacks, as records of an earlier version do, say nothing."""
         return (
-            isinstance(other, ImageCounts)
+            (None in (self.seams, other.seams) or self.seams == other.seams)
             and np.array_equal(self.confusion, other.confusion)
             and self.boundaries.keys() == other.boundaries.keys()
             and all(np.array_equal(counts, other.boundaries[name]) for name, counts in self.boundaries.items())
@@ -77,6 +84,8 @@ class ImageRecord:
             content["confusion"] = self.counts.confusion.tolist()
             content["boundaries"] = {name: counts.tolist() for name, counts in self.counts.boundaries.items()}
             content["fingerprint"] = self.fingerprint
+            if self.counts.seams is not None:
+                content["seams"] = self.counts.seams
         return pack(content)
 
     @classmethod
@@ -94,6 +103,7 @@ class ImageRecord:
             counts=ImageCounts(
                 np.array(content.get("confusion", [[], [], []]), dtype=np.int64),
                 {name: np.array(rows, dtype=np.int64) for name, rows in content.get("boundaries", {}).items()},
+                Seams(*content["seams"]) if "seams" in content else None,  # records of an earlier version have none
             ),
             seconds=content["seconds"],
             time=content["time"],

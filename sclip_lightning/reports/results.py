@@ -15,7 +15,7 @@ from typing import Any
 
 from sclip_lightning.errors import RunError, counted
 from sclip_lightning.files import replacing, write_text
-from sclip_lightning.records import Records, fold
+from sclip_lightning.records import Records, fold, sum_seams
 from sclip_lightning.records.artefacts import PER_CLASS, RESULTS
 from sclip_lightning.records.run import Run
 from sclip_lightning.reports.cells import csv_cells, markdown_cell, printable
@@ -47,6 +47,8 @@ class Results:
         skipped: Images that could not be scored, and why.
         intervals: Lower and upper bound of each headline score's 95 % interval over images; none where there is none.
         published: Figures that the run was held against, by ``sclip reproduce``.
+        seams: How often labels change across borders of windows where the ground truth does not: ``share``,
+            ``share_elsewhere``, their ``ratio``, and the numbers of :class:`Seams`; None without windows or counts.
     """
 
     benchmark: str
@@ -59,6 +61,7 @@ class Results:
     skipped: dict[str, str] = field(default_factory=dict)
     intervals: dict[str, list[float]] = field(default_factory=dict)
     published: list[Figure] = field(default_factory=list)
+    seams: dict[str, float | None] | None = None
 
     @classmethod
     def load(cls, folder: Path) -> "Results | None":
@@ -104,6 +107,8 @@ class Results:
             ("Protocol", self.protocol),
             ("This run", self.performance),
         ]
+        if self.seams is not None:
+            sections.insert(1, ("Labels that change where the ground truth does not", _seam_entries(self.seams)))
         width = max(len(name) for _, entries in sections for name in entries)
         lines = [f"{self.benchmark}"]
         for title, entries in sections:
@@ -150,6 +155,14 @@ def results_of(run: Run, records: Records, performance: Mapping[str, Any] | None
             f"{counted(records.damaged, 'line', 'lines')} of the records torn or damaged, as a killed process or a "
             "full disk leaves them: what stood there counts for nothing, and was segmented again or still has to be."
         )
+    counted_seams = [record.counts.seams for record in records.images]
+    uncounted = counted_seams.count(None)
+    if 0 < uncounted < len(counted_seams):
+        notes.append(
+            f"Seams between windows are not reported: {counted(uncounted, 'image was', 'images were')} scored by an "
+            "earlier version, which did not count them. For the figure, evaluate afresh (--overwrite)."
+        )
+    seams = sum_seams(counted_seams)
     mixed = run.mixed()
     return Results(
         benchmark=run.benchmark,
@@ -161,6 +174,7 @@ def results_of(run: Run, records: Records, performance: Mapping[str, Any] | None
         notes=[*notes, mixed] if mixed else notes,
         skipped={record.id: record.skipped or "" for record in records.skipped},
         intervals=intervals_of(run, records),
+        seams=None if seams is None else seams.shares() | seams._asdict(),
     )
 
 
@@ -168,6 +182,11 @@ def intervals_of(run: Run, records: Records) -> dict[str, list[float]]:
     """Lower and upper bound of each headline score's 95 % interval; none for a score of fewer than two images."""
     found = score_intervals(tabulate(records.images, len(run.classes), run.boundaries))
     return {one.metric: [one.low, one.high] for one in found if not math.isnan(one.low)}
+
+
+def _seam_entries(seams: Mapping[str, float | None]) -> dict[str, str]:
+    shares = {"at borders of windows": percent(seams["share"]), "elsewhere": percent(seams["share_elsewhere"])}
+    return shares | {"ratio": "-" if seams["ratio"] is None else f"{seams['ratio']:.2f}"}
 
 
 def percent(value: float | None) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["HEADLINE", "IMAGES", "add_png", "write_results"]
 
 #: Groups of scalars, and that of all pictures.
-HEADLINE, COURSE, PERFORMANCE, IMAGES = "headline", "so_far", "performance", "images"
+HEADLINE, COURSE, PERFORMANCE, SEAMS, IMAGES = "headline", "so_far", "performance", "seams", "images"
 
 
 def write_results(writer: "SummaryWriter", results: Results, images: Sequence[ImageRecord] = ()) -> None:
@@ -49,6 +49,9 @@ def write_results(writer: "SummaryWriter", results: Results, images: Sequence[Im
     for name, value in results.performance.items():
         if isinstance(value, float):
             writer.add_scalar(f"{PERFORMANCE}/{name.replace(' ', '_')}", value)
+    for name in ("share", "share_elsewhere", "ratio"):
+        if _exists(value := (results.seams or {}).get(name)):
+            writer.add_scalar(f"{SEAMS}/{name}", value, global_step=len(images))
     classes = [row["class"] for row in results.classes]
     _write_course(writer, results, images)
     add_png(writer, f"{IMAGES}/classes", png_bytes(draw_classes(classes, [row.get("IoU") for row in results.classes])))

@@ -37,6 +37,25 @@ class WindowGrid:
         height, width = (side + sum(margin) for side, margin in zip(self.window_size, self.margins, strict=True))
         return height, width
 
+    def borders(self, size: tuple[int, int]) -> tuple[list[int], list[int]]:
+        """Rows and columns where a window begins or ends inside the image, scaled to labels of another size.
+
+        Args:
+            size: (H, W) of the labels in pixels.
+
+        Returns:
+            Rows 1..H-1 and columns 1..W-1, each once and rising, rounded to the nearest: a border at row r lies
+            between the pixels of rows r - 1 and r. None where the image is one window.
+        """
+
+        def scaled(starts: tuple[int, ...], window: int, side: int, wanted: int) -> list[int]:
+            edges = {edge for start in starts for edge in (start, start + window)}
+            nearest = {(2 * edge * wanted + side) // (2 * side) for edge in edges}
+            return sorted(nearest - {0, wanted})
+
+        (height, width), (tall, wide) = self.image_size, self.window_size
+        return scaled(self.tops, tall, height, size[0]), scaled(self.lefts, wide, width, size[1])
+
     def __len__(self) -> int:
         return len(self.tops) * len(self.lefts)
 

@@ -14,6 +14,7 @@ from sclip_lightning.commands.parsing.configs import find_config
 from sclip_lightning.demo.benchmark import Demo, write_scenes
 from sclip_lightning.demo.scenes import CLASSES, draw_scene
 from sclip_lightning.errors import DataError
+from sclip_lightning.records import Seams, load_records
 
 pytestmark = pytest.mark.usefixtures("plain_board")
 
@@ -49,6 +50,16 @@ def test_the_parts_do_what_they_should(demo_ablation):
         assert row["peak memory GiB"] > 0
     text = (demo_ablation / "ablation.md").read_text()
     assert all(name in text for name in rows)
+
+
+def test_seams_of_a_row_add_up(demo_ablation):
+    folder = demo_ablation / "baseline"
+    images = [record.counts.seams for record in load_records(folder).images]
+    seams = json.loads((folder / "results.json").read_text())["seams"]
+    sums = [sum(numbers) for numbers in zip(*images, strict=True)]
+    assert [seams[name] for name in Seams._fields] == sums
+    assert 0 < seams["share"] == sums[1] / sums[0] < 1
+    assert seams["ratio"] == pytest.approx(sums[1] / sums[0] / (sums[3] / sums[2]))
 
 
 def test_every_method_of_the_demo_is_shown_beside_the_others():

@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import pytest
 
-from sclip_lightning.records import ImageCounts, ImageRecord
+from sclip_lightning.records import ImageCounts, ImageRecord, Seams
 from tests.records.synthetic import make_record
 
 
 def test_a_line_gives_the_record_back():
-    for record in (make_record(3), ImageRecord("é/b", skipped="no image"), ImageRecord("empty")):
+    counted = replace(make_record(3), counts=replace(make_record(3).counts, seams=Seams(9, 2, 70, 5)))
+    for record in (make_record(3), counted, ImageRecord("é/b", skipped="no image"), ImageRecord("empty")):
         line = record.to_line()
         assert line.count(b"\n") == 1
         assert ImageRecord.from_line(line) == record
@@ -29,3 +32,4 @@ def test_equality_of_counts():
     assert make_record(1).counts == make_record(1).counts
     assert make_record(1).counts != make_record(2).counts
     assert ImageCounts() != 0
+    assert ImageCounts(seams=Seams(4, 1, 9, 2)) != ImageCounts(seams=Seams(4, 2, 9, 1)) != ImageCounts()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sclip_lightning.errors import RunError
-from sclip_lightning.records import load_records
+from sclip_lightning.records import Seams, load_records
 from sclip_lightning.reports.published import Figure, judged
 from sclip_lightning.reports.results import FORMAT, VERSION, Results, results_of
 from tests.records.synthetic import make_run
@@ -16,7 +16,7 @@ from tests.records.synthetic import make_run
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA = json.loads((DOCS / "results.schema.json").read_text())
 #: What files of version 0.1 do not have.
-LATER = ("format", "version", "intervals", "published")
+LATER = ("format", "version", "intervals", "published", "seams")
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,7 @@ def written(tmp_path_factory):
     run = make_run(folder, images=5, protocol={"crop": "whole image", "refined": None, "second_pass": [3, 8]})
     figure = judged(Figure("SCLIP", "README", "there", "mIoU", 59.63, 2), 0.5, "32-true", reasons=["why"])
     results = replace(results_of(run, load_records(folder)), published=[figure], skipped={"x": "torn"})
+    results.seams = Seams(40, 10, 600, 60).shares() | Seams(40, 10, 600, 60)._asdict()
     results.metrics["bF1@3px"] = None
     results.save(folder)
     return folder / "results.json"
@@ -60,6 +61,8 @@ def test_a_written_file_is_as_the_schema_says(folder):
         {"protocol": {"crop": 224}},
         {"protocol": {"images": "all"}},
         {"published": [{"method": "SCLIP"}]},
+        {"seams": {"share": 0.25}},
+        {"seams": {}},
         {"more": 1},
     ],
     ids=str,
@@ -82,13 +85,20 @@ def test_what_is_written_is_read(folder):
     assert results.intervals["mIoU"][0] < results.metrics["mIoU"] < results.intervals["mIoU"][1]
 
 
+def test_without_windows_there_are_no_seams(folder):
+    content = json.loads((folder / "results.json").read_text())
+    assert (content["seams"]["share"], content["seams"]["ratio"]) == (0.25, 2.5)
+    assert errors(content | {"seams": None}) == []
+    assert errors({name: value for name, value in content.items() if name != "seams"}) == []  # written before seams
+
+
 def test_a_file_of_version_0_1_is_read(folder):
     content = json.loads((folder / "results.json").read_text())
     old = {name: value for name, value in content.items() if name not in LATER}
     assert errors(old) == []
     now = Results.load(folder)
     (folder / "results.json").write_text(json.dumps(old))
-    assert Results.load(folder) == replace(now, intervals={}, published=[])
+    assert Results.load(folder) == replace(now, intervals={}, published=[], seams=None)
 
 
 @pytest.mark.parametrize(

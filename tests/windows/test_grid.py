@@ -34,6 +34,22 @@ def test_crop_zero_is_the_whole_image():
     assert len(grid) == 1
 
 
+def test_borders_are_where_windows_begin_or_end_inside_the_image():
+    grid = window_grid(300, 400, 224, 112)  # rows 0..224 and 76..300, columns 0..224, 112..336 and 176..400
+    assert grid.borders((300, 400)) == ([76, 224], [112, 176, 224, 336])
+    assert grid.borders((600, 100)) == ([152, 448], [28, 44, 56, 84])
+    assert grid.borders((10, 7)) == ([3, 7], [2, 3, 4, 6])  # 2.53, 7.47 and 1.96, 3.08, 3.92, 5.88
+    assert grid.borders((1, 2)) == ([], [1])  # what is rounded to the image's own edge is none inside it
+    assert window_grid(200, 300, 224, 112).borders((200, 300)) == ([], [76, 224])
+    padded = window_grid(300, 400, 220, 112, multiple=16)
+    assert padded.borders((300, 400)) == window_grid(300, 400, 220, 112).borders((300, 400))
+
+
+@pytest.mark.parametrize("crop", [0, 500])
+def test_one_window_has_no_borders(crop):
+    assert window_grid(300, 500, crop, 112).borders((600, 1000)) == ([], [])
+
+
 @pytest.mark.parametrize(("crop", "stride"), [(224, 225), (224, 0), (-1, 1)])
 def test_gaps_are_refused(crop, stride):
     with pytest.raises(ConfigError, match=r"--model.stride"):

@@ -9,7 +9,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sclip_lightning.engine.callbacks.tensorboard import write_confusions
 from sclip_lightning.pictures.png import png_bytes
-from sclip_lightning.records import fold
+from sclip_lightning.records import Seams, fold
 from sclip_lightning.reports.results import Results, without_nan
 from sclip_lightning.reports.tensorboard import add_png, write_results
 from tests.records.synthetic import BOUNDARIES, make_record
@@ -45,6 +45,15 @@ def test_a_score_is_one_point_and_the_first_ones_come_first(writer):
     assert [event.value for tag in events.Tags()["scalars"] for event in events.Scalars(tag)] == [0.5, 0.25]
     groups = {tag.split("/")[0] for kind in ("scalars", "images") for tag in events.Tags()[kind]}
     assert min(groups) == "headline"  # TensorBoard sorts them
+
+
+def test_seams_have_a_group_of_their_own(writer):
+    found = results()
+    found.seams = Seams(40, 10, 640, 80).shares() | Seams(40, 10, 640, 80)._asdict()
+    write_results(writer, found)
+    events = read(writer)
+    shown = {tag: events.Scalars(tag)[0].value for tag in events.Tags()["scalars"] if not tag.startswith("headline/")}
+    assert shown == {"seams/share": 0.25, "seams/share_elsewhere": 0.125, "seams/ratio": 2.0}
 
 
 def test_the_course_ends_with_the_result(writer):
