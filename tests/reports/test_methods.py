@@ -118,8 +118,8 @@ def test_every_entry_of_a_protocol_belongs_to_method_or_evaluation(demo_ablation
     """An entry that is new must be put on one side, or runs that differ in it would not be marked."""
     protocol = Results.load(demo_ablation / "resclip-loftup-densecrf").protocol
     of_the_method = {"decoder", "attention", "residual", "padded", "rcs", "sfr", "steps", "loftup_sha256"}
-    only_of_large_images = {"refine_side"}
-    assert set(protocol) == of_the_method | set(EVALUATION) - only_of_large_images
+    only_where_they_take_effect = {"refine_side", "compiled"}  # of large images, and --model.compile
+    assert set(protocol) == of_the_method | set(EVALUATION) - only_where_they_take_effect
 
 
 def test_there_are_letters_for_any_number_of_marks():
