@@ -97,6 +97,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="processes that read images")
     options = parser.parse_args()
+    torch.set_num_threads(1)  # a network that sleeps leaves all cores but one's; else nothing would run behind it
     for classes in options.classes:
         with TemporaryDirectory() as name:
             folder = Path(name)

@@ -1,10 +1,13 @@
 """Work behind the network: what is done with an image while the next one is being segmented."""
 
+import os
 from collections.abc import Callable
 from queue import Queue
 from threading import Thread
 
-__all__ = ["WAITING", "Behind"]
+import torch
+
+__all__ = ["WAITING", "Behind", "has_spare_core"]
 
 #: Jobs that may wait. It bounds memory, above all for probabilities (105 MB an image of COCO-Stuff), and what a kill
 #: costs; more would help only where jobs of very different length follow each other.
@@ -22,9 +25,11 @@ class Behind:
 
     Args:
         waiting: How many jobs may wait, beside the one that is being done.
+        threaded: Whether there is a thread at all; else a job is done at once, by who hands it over.
     """
 
-    def __init__(self, waiting: int = WAITING) -> None:
+    def __init__(self, waiting: int = WAITING, threaded: bool = True) -> None:
+        self._threaded = threaded
         self._jobs: Queue[Callable[[], object] | None] = Queue(waiting)
         self._thread: Thread | None = None
         self._failure: BaseException | None = None
@@ -32,6 +37,9 @@ class Behind:
     def hand_over(self, job: Callable[[], object]) -> None:
         """Have a job done, some time later; raises the error of an earlier one instead, if there was any."""
         self.check()
+        if not self._threaded:
+            job()
+            return
         if self._thread is None:
             self._thread = Thread(target=self._work, daemon=True, name="behind-the-network")
             self._thread.start()
@@ -65,3 +73,13 @@ class Behind:
                 del job  # and with it the image, which may be large, while nothing follows
                 self._jobs.task_done()
         self._jobs.task_done()  # of the end, too: else whoever waits for later jobs would wait for ever
+
+
+def has_spare_core(device: torch.device) -> bool:
+    """Whether a thread beside the network has a core of its own.
+
+    On a CPU torch's threads may take all of them, and spin while one waits for another: a thread that takes a core from
+    one then holds up all. The demo took a quarter longer so, on two cores.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return device.type != "cpu" or torch.get_num_threads() < cores

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sclip_lightning.data.reading.dataset import SKIP_ADVICE, Sample
 from sclip_lightning.data.reading.segmentation_data import SegmentationData
+from sclip_lightning.engine.behind import Behind, has_spare_core
 from sclip_lightning.engine.context import RunContext
 from sclip_lightning.engine.environment import describe_environment
 from sclip_lightning.engine.precision import settle_precision
@@ -70,7 +71,10 @@ def open_run(trainer: Trainer, data: SegmentationData, parts: str, segment: Call
     temporary = TemporaryDirectory(prefix="sclip-") if folder is None and ranks.is_first else None
     place = folder or Path(ranks.on_first(lambda: temporary.name if temporary else ""))
     recording = Recording(place, ranks.rank)
-    return RunContext(folder, data.benchmark, data.dataset, recording, ranks, parts, segment, temporary=temporary)
+    behind = Behind(threaded=has_spare_core(ranks.device))
+    return RunContext(
+        folder, data.benchmark, data.dataset, recording, ranks, parts, segment, behind=behind, temporary=temporary
+    )
 
 
 def remaining_images(context: RunContext, data: SegmentationData) -> list[int]:

@@ -5,8 +5,9 @@ import threading
 import weakref
 
 import pytest
+import torch
 
-from sclip_lightning.engine.behind import Behind
+from sclip_lightning.engine.behind import Behind, has_spare_core
 
 #: Longest that a thread is waited for, in seconds; nothing here takes a thousandth of it.
 PATIENCE = 30
@@ -98,3 +99,20 @@ def test_nothing_of_a_job_is_kept(behind):
     behind.wait()
     gc.collect()
     assert gone() is None
+
+
+def test_without_a_thread_jobs_are_done_at_once():
+    behind, done = Behind(threaded=False), []
+    behind.hand_over(lambda: done.append(threading.current_thread()))
+    assert done == [threading.current_thread()]
+    with pytest.raises(ZeroDivisionError):
+        behind.hand_over(lambda: 1 / 0)
+    behind.wait()
+    behind.end()
+
+
+@pytest.mark.parametrize(("device", "threads", "spare"), [("cpu", 2, False), ("cpu", 1, True), ("cuda", 2, True)])
+def test_a_thread_beside_the_network_needs_a_core(device, threads, spare, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert has_spare_core(torch.device(device)) is spare
