@@ -106,7 +106,8 @@ def encode_prompts(clip: Clip, prompts: Sequence[str], device: torch.device | st
                 parts.append(model.encode_text(batch.to(device)).float())
                 bar.update(len(batch))
             return torch.cat(parts)
-        encoded = torch.empty(len(tokens), model.text_projection.shape[1], device=device)
+        # Every prompt has a token before its end; one that had none would show as NaN and not as whatever lay there.
+        encoded = torch.full((len(tokens), model.text_projection.shape[1]), torch.nan, device=device)
         for beginnings, chosen, rows in _by_beginning(tokens):
             _, past = _run(model, beginnings.to(device))
             start = beginnings.shape[1]

@@ -10,12 +10,12 @@ from torch import Tensor
 from sclip_lightning.errors import CheckpointError
 from sclip_lightning.files import DEMO, DEMO_NETWORKS
 from sclip_lightning.upsampling.networks.loftup import LoftUpNetwork
+from sclip_lightning.upsampling.networks.released import misfits
 
 __all__ = ["PUBLISHED", "HubFile", "find_weights", "load_loftup"]
 
 _CHANNELNORM = "channelnorm.norm."
 _LIGHTNING_CHANNELNORM = "model.1.norm."  # in the authors' training module, model is (backbone, ChannelNorm)
-_SHOWN = 4  # problems spelled out in an error
 
 
 @dataclass(frozen=True)
@@ -137,18 +137,10 @@ def _published_names(content: object, path: Path) -> dict[str, Tensor]:
 
 
 def _check(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
-    problems = [f"{name} is missing" for name in expected if name not in state]
-    problems += [f"{name} is unknown" for name in state if name not in expected]
-    for name in state.keys() & expected.keys():
-        if state[name].shape != expected[name].shape:
-            problems.append(f"{name} has shape {list(state[name].shape)}, expected {list(expected[name].shape)}")
-        elif not state[name].isfinite().all():
-            problems.append(f"{name} has values that are not finite")
-    if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    if problems := misfits(state, expected):
         raise CheckpointError(
             f"LoftUp weights: {path} does not fit LoftUp for {len(expected['channelnorm.norm.weight'])} channels: "
-            f"{'; '.join(sorted(problems)[:_SHOWN])}{more}. Use {PUBLISHED.file} from "
+            f"{problems}. Use {PUBLISHED.file} from "
             f"https://huggingface.co/{PUBLISHED.repo}, or weights that were trained on the same features."
         )
 

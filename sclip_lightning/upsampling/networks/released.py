@@ -1,5 +1,6 @@
 """Weights that upsamplers' authors release on GitHub: fetching a file once, and reading it all or not at all."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from sclip_lightning.errors import CheckpointError
 from sclip_lightning.towers.checkpoints import read_state_dict
 
-__all__ = ["Release", "fit", "read_release"]
+__all__ = ["Release", "fit", "misfits", "read_release"]
 
 _SHOWN = 4  # problems spelled out in an error
 
@@ -63,7 +64,14 @@ def fit(network: torch.nn.Module, state: dict[str, Tensor], path: Path, release:
     Raises:
         CheckpointError: One is missing, unknown, of another shape or not finite.
     """
-    expected = network.state_dict()
+    if problems := misfits(state, network.state_dict()):
+        msg = f"The checkpoint {path} does not fit {release.network}: {problems}. Use {release.file} from https://github.com/{release.repository}/releases/tag/{release.tag}."
+        raise CheckpointError(msg)
+    network.load_state_dict(state)
+
+
+def misfits(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """What is the matter with tensors that should fill a network: the first problems in words, none where they do."""
     problems = [f"{name} is missing" for name in expected if name not in state]
     problems += [f"{name} is unknown" for name in state if name not in expected]
     for name in state.keys() & expected.keys():
@@ -71,14 +79,8 @@ def fit(network: torch.nn.Module, state: dict[str, Tensor], path: Path, release:
             problems.append(f"{name} has shape {list(state[name].shape)}, expected {list(expected[name].shape)}")
         elif not state[name].isfinite().all():
             problems.append(f"{name} has values that are not finite")
-    if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        msg = (
-            f"The checkpoint {path} does not fit {release.network}: {'; '.join(sorted(problems)[:_SHOWN])}{more}. Use "
-            f"{release.file} from https://github.com/{release.repository}/releases/tag/{release.tag}."
-        )
-        raise CheckpointError(msg)
-    network.load_state_dict(state)
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    return f"{'; '.join(sorted(problems)[:_SHOWN])}{more}"
 
 
 def _fetched(release: Release) -> Path:
