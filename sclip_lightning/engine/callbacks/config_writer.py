@@ -20,6 +20,9 @@ class ConfigWriter(SaveConfigCallback):
     writes nothing.
     """
 
+    #: The file's content, once it was made: a run may write the file twice, and making it takes as long as parsing.
+    _text: str | None = None
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file on the first rank, for a run that has none."""
         del stage
@@ -37,7 +40,9 @@ class ConfigWriter(SaveConfigCallback):
         path = context.folder / CONFIG
         if replace or not path.exists():
             with replacing(path) as temporary:
-                temporary.write_text(self._content(precision), encoding="utf-8")
+                if self._text is None:
+                    self._text = self._content(precision)
+                temporary.write_text(self._text, encoding="utf-8")
 
     def _content(self, precision: str) -> str:
         config = self.config.clone()
