@@ -85,6 +85,19 @@ def run_here(command):
 
 QUIET = ["--data.num_workers=0", "--trainer.accelerator=cpu", "--trainer.devices=1"]
 QUIET += ["--trainer.enable_progress_bar=false"]
+#: Pictures take a third of a tiny run's time.
+NO_PICTURES = ["--panels.count=0", "--ranked_panels.worst=0", "--ranked_panels.median=0"]
+
+
+def benchmark_of(command):
+    """What tells which benchmark a command is on: their pictures differ in classes, colours and sizes."""
+    found = re.search(r"--data (\w+)|--config data/(\w+)", command)
+    return (found[1] or found[2]).lower() if found else ""
+
+
+#: The first ``sclip test`` on each benchmark but the demo's; it draws, and the others of that benchmark do not.
+TESTS = [line for line in COMMANDS if line.startswith("sclip test") and "demo" not in line.lower()]
+DRAWN = {benchmark_of(line): line for line in reversed(TESTS)}
 
 
 @pytest.mark.slow
@@ -133,6 +146,8 @@ def test_command(command, data, loftup_weights, tiny_clip, tmp_path, monkeypatch
     }  # a new command needs what makes it small here
     added["reproduce"] = added["test"]
     added = added[name]
+    if name == "test" and command != DRAWN[benchmark_of(command)]:
+        added += NO_PICTURES
     if name == "test" and {"phase1.yaml", "loftup.yaml"} & {*arguments} and "null" not in arguments:
         added.append(f"--model.upsampler.weights={loftup_weights}")
     for config, load in (("naf.yaml", load_naf), ("anyup.yaml", load_anyup)):

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -105,8 +106,22 @@ def options_of(first, second, weights, released_weights, dino_weights):
     return {"decoder": decoder, "prior": prior, "upsampler": upsampler, "refiners": refiners}
 
 
-def probabilities(tiny_clip, options):
-    segmentor = Segmentor.from_pretrained(tiny_clip, device="cpu", short_side=64, templates="none", **options)
+@pytest.fixture(scope="module")
+def segmentor(tiny_clip):
+    """One with the same network for all pairs."""
+    return Segmentor.from_pretrained(tiny_clip, device="cpu", short_side=64, templates="none")
+
+
+@pytest.fixture(scope="module")
+def alone(segmentor, loftup_weights, released_weights, dino_weights):
+    """Probabilities of a first part by itself, computed once for all that it goes together with."""
+    return cache(
+        lambda first: probabilities(segmentor, options_of(first, None, loftup_weights, released_weights, dino_weights))
+    )
+
+
+def probabilities(segmentor, options):
+    segmentor = segmentor.changed(**options)
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     regions = np.arange(64 * 96).reshape(64, 96) // 500 if options["decoder"].reads_regions else None
     return segmentor.predict(image, "cat, grass, sky", regions=regions).probabilities
@@ -114,29 +129,28 @@ def probabilities(tiny_clip, options):
 
 @pytest.mark.parametrize(("first", "second", "says"), PAIRS)
 def test_pairs_go_together_as_the_table_says(
-    first, second, says, tiny_clip, loftup_weights, released_weights, dino_weights
+    first, second, says, alone, segmentor, loftup_weights, released_weights, dino_weights
 ):
     weights = loftup_weights, released_weights, dino_weights
     if says == "refused":
         # An option that a part does not have is a TypeError in Python, as for any other function.
         no_option = first in ("SCCLIP", *ON_DINO) and second in ("RCS", "SFR")
         with pytest.raises(TypeError if no_option else ConfigError):
-            probabilities(tiny_clip, options_of(first, second, *weights))
+            probabilities(segmentor, options_of(first, second, *weights))
         return
     assert says == "yes"
-    together = probabilities(tiny_clip, options_of(first, second, *weights))
-    alone = probabilities(tiny_clip, options_of(first, None, *weights))
+    together = probabilities(segmentor, options_of(first, second, *weights))
     assert np.isfinite(together).all()
-    assert not np.array_equal(together, alone)
+    assert not np.array_equal(together, alone(first))
 
 
 @pytest.mark.parametrize(("first", "second"), [("SCCLIP", "AnyUp"), ("ProxyCLIP", "NAF"), ("OVStitcher", "AnyUp")])
 def test_upsamplers_that_fit_any_clip_follow_any_decoder(
-    first, second, tiny_clip, loftup_weights, released_weights, dino_weights
+    first, second, alone, segmentor, loftup_weights, released_weights, dino_weights
 ):
     weights = loftup_weights, released_weights, dino_weights
-    together = probabilities(tiny_clip, options_of(first, second, *weights))
-    assert not np.array_equal(together, probabilities(tiny_clip, options_of(first, None, *weights)))
+    together = probabilities(segmentor, options_of(first, second, *weights))
+    assert not np.array_equal(together, alone(first))
 
 
 def test_the_table_has_every_pair():
