@@ -1,5 +1,7 @@
 """What importing a room loads: ``Segmentor`` needs no Lightning, and reading runs, names and facts needs no torch.
 
+What commands import that need no torch is in commands/test_start_up.py.
+
 Each test looks at a process of its own, in which it imports module after module and asks what came along.
 """
 
@@ -15,6 +17,7 @@ import pytest
 from PIL import Image
 
 import sclip_lightning
+from tests.fake_data import write_palette_mask, write_voc
 
 PACKAGE = Path(sclip_lightning.__file__).parent
 LIGHTNING = ("lightning", "pytorch_lightning")
@@ -49,7 +52,16 @@ for what, (unwanted, code) in uses.items():
     watch(what, unwanted, lambda: exec(code, {}))
 print(json.dumps(found))
 """
-#: What is imported only when something is used, in Python and by the command.
+#: What is imported only when something is used, in Python and by the command: first what needs no model.
+SCORE = """
+from sclip_lightning.cli import main
+main(["score", "--data=VOC21", "--data.root={voc}", "--predictions={run}/labels", "--output_dir={run}/scored"])
+"""
+PANELS = """
+from pathlib import Path
+from sclip_lightning.commands.parsing.compare_panels import write_panels
+write_panels((Path({run!r}), Path({run!r})), ["2007_000001"], Path({run!r}, "panels"))
+"""
 SEGMENT = """
 import numpy as np
 from sclip_lightning import Segmentor
@@ -95,15 +107,32 @@ def test_every_module_can_be_imported():
         importlib.import_module(module)
 
 
+@pytest.fixture
+def run(tmp_path):
+    """A run of two images of VOC that has kept label maps; the data are in the folder ``voc`` beside it."""
+    (tmp_path / "run/labels").mkdir(parents=True)
+    for mask in (write_voc(tmp_path / "voc", 2) / "SegmentationClass").iterdir():
+        with Image.open(mask) as stored:
+            write_palette_mask(tmp_path / "run/labels" / mask.name, np.asarray(stored) % 21)
+    data = {"class_path": "sclip_lightning.data.VOC21", "init_args": {"root": str(tmp_path / "voc"), "batch_size": 2}}
+    (tmp_path / "run/config.yaml").write_text(json.dumps({"data": data}))
+    return tmp_path / "run"
+
+
 @pytest.mark.slow
-def test_rooms_load_no_more_than_they_are_said_to_and_segmenting_loads_no_lightning(tiny_clip, tmp_path):
+def test_rooms_and_commands_load_no_more_than_they_are_said_to(run, tiny_clip, tmp_path):
+    """Scoring and panels of two runs need no Lightning and no model, and segmenting needs no Lightning."""
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "black.png")
     groups = [(unwanted, [name for room in rooms for name in modules_of(room)]) for unwanted, rooms in WITHOUT]
     uses = {
+        "sclip score": ((*LIGHTNING, "open_clip"), SCORE.format(voc=tmp_path / "voc", run=run)),
+        "panels of two runs": ((*LIGHTNING, "open_clip"), PANELS.format(run=str(run))),
         "segmenting": (LIGHTNING, SEGMENT.format(architecture=tiny_clip)),
         "sclip predict": (LIGHTNING, PREDICT.format(images=tmp_path / "black.png", out=tmp_path / "out")),
     }
     assert loaded_by(groups, uses) == {}
+    assert "mIoU" in json.loads((run / "scored/VOC21/score/results.json").read_text())["metrics"]
+    assert (run / "panels/2007_000001.png").is_file()
     assert len(list((tmp_path / "out/labels").iterdir())) == 1
 
 
