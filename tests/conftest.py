@@ -98,13 +98,18 @@ def own_cache(caches, monkeypatch):
     monkeypatch.setenv("SCLIP_CACHE", str(next(caches)))
 
 
-@pytest.fixture
-def plain_board(monkeypatch):
-    """For runs whose event files nobody looks at: TensorBoard's pictures, a sixth of a tiny run's time, are dots."""
+def draw_dots(monkeypatch):
+    """Make TensorBoard's pictures dots, until the patch is undone."""
     dot = np.zeros((1, 1, 3), np.uint8)
     for name in ("draw_bars", "draw_confusion"):
         monkeypatch.setattr(f"sclip_lightning.engine.callbacks.tensorboard.{name}", lambda *_: dot)
     monkeypatch.setattr("sclip_lightning.pictures.bars.draw_classes", lambda *_: dot)
+
+
+@pytest.fixture
+def plain_board(monkeypatch):
+    """For runs whose event files nobody looks at: TensorBoard's pictures, a sixth of a tiny run's time, are dots."""
+    draw_dots(monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -151,7 +156,11 @@ def demo_ablation(once, demo_scenes, tmp_path_factory):
     def ablate(folder):
         small = [f"--data.root={demo_scenes}", f"--output_dir={folder}", "--data.num_workers=0"]
         alone = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.enable_progress_bar=false"]
-        main(["ablate", "--config", "demo.yaml", *small, *alone])  # a command of the guide, see test_docs.py
+        pictures = ["--ranked_panels.worst=1", "--ranked_panels.median=0"]
+        with pytest.MonkeyPatch.context() as patch:
+            draw_dots(patch)
+            # a command of the guide, see test_docs.py
+            main(["ablate", "--config", "demo.yaml", *small, *alone, *pictures])
 
     copy = tmp_path_factory.mktemp("demo-runs") / "lightning_logs"
     shutil.copytree(once("demo-runs", ablate), copy)
