@@ -1,7 +1,9 @@
 """What is built for others to install: the wheel, by itself and without a network, and the source distribution."""
 
+import importlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -10,6 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from sclip_lightning import __version__
+from tests.forked import Forked
 
 ROOT = Path(__file__).parent.parent
 
@@ -63,21 +68,41 @@ def test_the_source_distribution_has_tests_but_no_recordings(built):
     assert path.stat().st_size < 6_000_000
 
 
-def test_the_demo_runs_from_the_wheel(wheel, demo_scenes, tmp_path):
+def run_from(place, arguments):
+    """Run ``python -m sclip_lightning`` of the package in a folder, in this process, which has none of it after that.
+
+    A fork of the tests has imported torch and all else that takes seconds.
+    """
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("sclip_lightning", "tests")]:
+        del sys.modules[name]
+    sys.path[:] = [str(place), *(path for path in sys.path if Path(path).resolve() != ROOT)]
+    importlib.invalidate_caches()
+    sys.argv = ["sclip", *arguments]
+    runpy.run_module("sclip_lightning", run_name="__main__", alter_sys=True)
+    loaded = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "sclip_lightning"}
+    assert len(loaded) > 100
+    assert [name for name, module in loaded.items() if not Path(module.__file__).is_relative_to(place)] == []
+    assert "tests" not in sys.modules
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_the_demo_runs_from_the_wheel(wheel, demo_scenes, tmp_path, capfd):
     place, here = tmp_path / "installed", tmp_path / "here"
     here.mkdir()
     install = ["install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--target", str(place), str(wheel)]
     subprocess.run([sys.executable, "-m", "pip", *install], check=True, timeout=300)
+    start = "from sclip_lightning import cli; print(cli.__file__); cli.main(['--version'])"
     environment = os.environ | {"PYTHONPATH": str(place)}
-    where = "import sclip_lightning; print(sclip_lightning.__file__)"
-    found = subprocess.run(
-        [sys.executable, "-c", where], cwd=here, env=environment, capture_output=True, text=True, check=True
-    )
-    assert Path(found.stdout.strip()) == place / "sclip_lightning/__init__.py"
+    fresh = subprocess.run([sys.executable, "-c", start], cwd=here, env=environment, capture_output=True, check=True)
+    assert fresh.stdout.decode().split("\n")[:2] == [
+        str(place / "sclip_lightning/cli.py"),
+        f"sclip_lightning {__version__}",
+    ]
     small = [f"--data.root={demo_scenes}", "--data.num_samples=1", "--data.num_workers=0", "--trainer.accelerator=cpu"]
-    command = [sys.executable, "-m", "sclip_lightning", "test", "--config", "demo.yaml", *small, "--trainer.devices=1"]
-    done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "mIoU" in done.stdout
+    command = ["test", "--config", "demo.yaml", *small, "--trainer.devices=1"]
+    done = Forked(lambda: run_from(place, command), dict(os.environ), cwd=here, session=True, stderr=True)
+    code = done.wait(300)
+    assert code == 0, done.stderr.read()
+    assert "mIoU" in capfd.readouterr().out
     (results,) = here.glob("lightning_logs/Demo/*/results.json")
     assert json.loads(results.read_text())["protocol"]["images"] == "1 of 3"
