@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 
 import torch
 
-from sclip_lightning.commands import ablate, compare, report, score, test  # noqa: F401  before the processes fork
+from sclip_lightning.commands import ablate, compare, report, score  # noqa: F401  before the processes fork
 from tests.faults.attempts import KINDS, attempt
 from tests.faults.world import BrokenPromiseError, World
 
@@ -21,7 +21,7 @@ from tests.faults.world import BrokenPromiseError, World
 def run(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     world = World(Path(mkdtemp(prefix="sclip-faults-")))
-    world.finish(world.folder / "reference")
+    world.finish_here(world.folder / "reference")
     started, found, broken = time.monotonic(), Counter(), []
     number = options.first
 

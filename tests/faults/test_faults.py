@@ -11,6 +11,7 @@ from tests.forked import Forked
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plain_board")
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_no_promise_is_broken(capfd):
     """An attempt of each kind, in a process of its own, whose working directory and signals are not this one's."""

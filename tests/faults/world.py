@@ -1,6 +1,7 @@
 """A small benchmark, commands on it in processes that may be killed, and what must be true afterwards."""
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -78,6 +79,14 @@ class World:
     def start(self, place: Path, arguments: Sequence[str], fault: Callable[[], None] = lambda: None) -> "Child":
         """Start ``sclip`` with the arguments in a process of its own, after a fault was prepared in it."""
         return Child(place, arguments, fault, self.folder / "cache")
+
+    def finish_here(self, place: Path) -> None:
+        """The run without a fault in this process: what it imports and finds out once, later ones need not."""
+        place.mkdir()
+        os.chdir(place)
+        os.environ["SCLIP_CACHE"] = str(self.folder / "cache")
+        with contextlib.redirect_stdout(io.StringIO()):
+            main(["test", *self.options()])
 
     def finish(self, place: Path) -> Ending:
         """The same run without a fault; it must succeed."""
