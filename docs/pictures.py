@@ -99,7 +99,8 @@ def _with_few_colours(picture: Image.Image, palette: Array) -> Image.Image:
 
 def _run(arguments: list[str], scenes: int) -> None:
     """A run of ``sclip test`` that keeps its label maps and draws nothing."""
-    quiet = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+    quiet = ["--data.num_workers=0", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+    quiet += ["--panels.count=0", "--ranked_panels.worst=0", "--ranked_panels.median=0"]
     main(["test", *arguments, f"--data.num_samples={scenes}", "--predictions.labels=true", *quiet])
 
 

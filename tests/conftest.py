@@ -16,7 +16,10 @@ from filelock import FileLock
 from sclip_lightning.cli import main
 from sclip_lightning.demo.benchmark import write_scenes
 from tests import tiny_clip as clips
+from tests.browser import chromium
 from tests.golden import fail_without_recording
+
+__all__ = ["chromium"]  # a fixture, here so that all files of a worker share one browser
 
 #: Workers of a plain ``pytest``; each takes about 1 GiB of memory.
 WORKERS = 2

@@ -15,12 +15,11 @@ from sclip_lightning.records import fold
 from sclip_lightning.reports.cells import printable
 from sclip_lightning.reports.results import Results, without_nan
 from sclip_lightning.reports.tensorboard import write_results
-from tests.browser import chromium, wait_for
+from tests.browser import wait_for
 from tests.records.synthetic import BOUNDARIES, make_record
 from tests.report_runs import CLASSES, write_runs
 
 pytestmark = pytest.mark.browser
-__all__ = ["chromium"]  # a fixture
 
 NAMES = [printable(name) for name in CLASSES]
 

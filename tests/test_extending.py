@@ -12,7 +12,7 @@ from PIL import Image
 
 from sclip_lightning.cli import main
 from tests.fake_data import draw_labels, write_all, write_image
-from tests.test_docs import QUIET, commands_of
+from tests.test_docs import NO_PICTURES, QUIET, commands_of
 
 pytestmark = [pytest.mark.usefixtures("plain_board"), pytest.mark.slow]
 
@@ -65,7 +65,7 @@ def test_command(command, own, data, tiny_clip, capsys):
     model = [f"--model.architecture={tiny_clip}", "--model.templates=none", "--model.crop=32", "--model.stride=16"]
     root = [f"--data.root={data / 'villages' if 'Villages' in command else data}"]
     added = {
-        "test": ["--data.short_side=32", *model, *root, *QUIET],
+        "test": ["--data.short_side=32", *model, *root, *QUIET, *NO_PICTURES],
         "predict": ["--short_side=32", *model],
         "check-data": [*root, "--data.num_workers=0"],
     }[name]

@@ -120,6 +120,7 @@ def test_pictures_are_small():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plain_board")
 def test_the_picture_of_the_demo_is_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sclip_lightning.demo.benchmark.IMAGES", 1)  # the others would be drawn for nothing

@@ -23,7 +23,7 @@ Split = Literal["train", "val", "test"]
 _STREAMS: dict[Split, int] = {"train": 1, "val": 2, "test": 3}
 
 #: (H, W) in pixels.
-_SIZES = ((192, 256), (192, 256), (256, 192), (208, 240))
+SIZES = ((192, 256), (192, 256), (256, 192), (208, 240))
 
 #: Label of contours, as in PASCAL VOC; not imported from ``data``, which imports this.
 CONTOUR_LABEL = 255
@@ -76,7 +76,7 @@ def draw_scene(split: Split, index: int) -> Scene:
         index: Number of the scene in its split, from 0 without an end.
     """
     rng = np.random.default_rng([_STREAMS[split], index])
-    height, width = _SIZES[rng.integers(len(_SIZES))]
+    height, width = SIZES[rng.integers(len(SIZES))]
     canvas, layout, regions = _draw_stuff(rng, height * _FINER, width * _FINER)
     for _ in range(rng.choice((1, 2, 3, 4), p=(0.2, 0.35, 0.3, 0.15))):
         region = _choose_thing(rng, held_out_too=split != "train")

@@ -10,7 +10,7 @@ from PIL import Image
 from sclip_lightning.app.drawn import demo_classes
 from sclip_lightning.app.server import served, temporary_folder
 from sclip_lightning.commands.app import make_page, parse
-from tests.browser import chromium, wait_for  # noqa: F401  a fixture
+from tests.browser import wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -20,7 +20,7 @@ HOW = TEXT.format(".sclip-how")
 
 
 @pytest.fixture(scope="module")
-def page(chromium, tmp_path_factory):  # noqa: F811
+def page(chromium, tmp_path_factory):
     """The page, opened; with an address, the server's folder and the downloads."""
     pytest.importorskip("gradio")
     empty = tmp_path_factory.mktemp("empty")
@@ -45,6 +45,7 @@ def page(chromium, tmp_path_factory):  # noqa: F811
         assert len(outside) > 20
         assert [one for one in outside if not one.startswith((address, "data:", "blob:"))] == []
         assert not [entry for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"]
+        chromium.get("about:blank")  # the page would look for its server
     assert list(empty.iterdir()) == []
     assert not folder.exists()
 
