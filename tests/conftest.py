@@ -101,10 +101,15 @@ def own_cache(caches, monkeypatch):
 @pytest.fixture
 def plain_board(monkeypatch):
     """For runs whose event files nobody looks at: TensorBoard's pictures, a sixth of a tiny run's time, are dots."""
+    draw_dots(monkeypatch)
+
+
+def draw_dots(patch):
+    """TensorBoard's pictures are dots from now on."""
     dot = np.zeros((1, 1, 3), np.uint8)
     for name in ("draw_bars", "draw_confusion"):
-        monkeypatch.setattr(f"sclip_lightning.engine.callbacks.tensorboard.{name}", lambda *_: dot)
-    monkeypatch.setattr("sclip_lightning.pictures.bars.draw_classes", lambda *_: dot)
+        patch.setattr(f"sclip_lightning.engine.callbacks.tensorboard.{name}", lambda *_: dot)
+    patch.setattr("sclip_lightning.pictures.bars.draw_classes", lambda *_: dot)
 
 
 @pytest.fixture(scope="session")
@@ -146,12 +151,15 @@ def demo_scenes(once):
 
 @pytest.fixture(scope="session")
 def demo_ablation(once, demo_scenes, tmp_path_factory):
-    """The folder that ``sclip ablate`` leaves on these scenes: one run for all workers, of which each has a copy."""
+    """The folder that ``sclip ablate`` leaves on two scenes: one run for all workers, of which each has a copy."""
 
     def ablate(folder):
-        small = [f"--data.root={demo_scenes}", f"--output_dir={folder}", "--data.num_workers=0"]
+        small = [f"--data.root={demo_scenes}", "--data.num_samples=2", f"--output_dir={folder}", "--data.num_workers=0"]
+        small += ["--ranked_panels.worst=1", "--ranked_panels.median=0"]
         alone = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.enable_progress_bar=false"]
-        main(["ablate", "--config", "demo.yaml", *small, *alone])  # a command of the guide, see test_docs.py
+        with pytest.MonkeyPatch.context() as patch:
+            draw_dots(patch)
+            main(["ablate", "--config", "demo.yaml", *small, *alone])  # a command of the guide, see test_docs.py
 
     copy = tmp_path_factory.mktemp("demo-runs") / "lightning_logs"
     shutil.copytree(once("demo-runs", ablate), copy)
