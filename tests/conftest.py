@@ -8,7 +8,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import shutil
 from itertools import count
 
-import numpy as np
 import pytest
 import torch
 from filelock import FileLock
@@ -16,6 +15,7 @@ from filelock import FileLock
 from sclip_lightning.cli import main
 from sclip_lightning.demo.benchmark import write_scenes
 from tests import tiny_clip as clips
+from tests.dots import dots_for_pictures
 from tests.golden import fail_without_recording
 
 #: Workers of a plain ``pytest``; each takes about 1 GiB of memory.
@@ -99,17 +99,10 @@ def own_cache(caches, monkeypatch):
 
 
 @pytest.fixture
-def plain_board(monkeypatch):
-    """For runs whose event files nobody looks at: TensorBoard's pictures, a sixth of a tiny run's time, are dots."""
-    draw_dots(monkeypatch)
-
-
-def draw_dots(patch):
-    """TensorBoard's pictures are dots from now on."""
-    dot = np.zeros((1, 1, 3), np.uint8)
-    for name in ("draw_bars", "draw_confusion"):
-        patch.setattr(f"sclip_lightning.engine.callbacks.tensorboard.{name}", lambda *_: dot)
-    patch.setattr("sclip_lightning.pictures.bars.draw_classes", lambda *_: dot)
+def plain_board():
+    """For runs whose event files nobody looks at."""
+    with dots_for_pictures():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -157,8 +150,7 @@ def demo_ablation(once, demo_scenes, tmp_path_factory):
         small = [f"--data.root={demo_scenes}", "--data.num_samples=2", f"--output_dir={folder}", "--data.num_workers=0"]
         small += ["--ranked_panels.worst=1", "--ranked_panels.median=0"]
         alone = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.enable_progress_bar=false"]
-        with pytest.MonkeyPatch.context() as patch:
-            draw_dots(patch)
+        with dots_for_pictures():
             main(["ablate", "--config", "demo.yaml", *small, *alone])  # a command of the guide, see test_docs.py
 
     copy = tmp_path_factory.mktemp("demo-runs") / "lightning_logs"
