@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sclip_lightning.decoding import LastBlock, NeighbourAttention, ResidualAttention, SemanticFeedback
 from sclip_lightning.model.head import Head
+from sclip_lightning.model.recall import Recall
 from sclip_lightning.model.sliding_window import SlidingWindowSegmentor
 from sclip_lightning.towers import ClipTower
 from sclip_lightning.windows import (
@@ -103,9 +104,10 @@ def build_segmentor(
     steps: Sequence[SheetStep] = (),
     networks: dict[str, nn.Module] | None = None,
     refiners: Sequence[MapStep] = (),
+    recall: Recall | None = None,
     **windows: int,
 ) -> BatchSegmentor:
-    """A segmentor; ``windows`` are crop, stride, padding and window_batch_size."""
+    """A segmentor; ``windows`` are crop, stride, padding and window_batch_size; ``recall`` is of one model only."""
     tower = ClipTower(model.visual)
     decoder = decoder or build_decoder(attention, residual, gaussian_std, rcs, sfr)
     for part in (decoder, *steps, *refiners):
@@ -118,6 +120,7 @@ def build_segmentor(
             head or Head(40.0),
             sheet_steps=steps,
             map_steps=refiners,
+            recall=recall,
             **windows,
         )
     )

@@ -8,7 +8,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import shutil
 from itertools import count
 
-import numpy as np
 import pytest
 import torch
 from filelock import FileLock
@@ -17,6 +16,7 @@ from sclip_lightning.cli import main
 from sclip_lightning.demo.benchmark import write_scenes
 from tests import tiny_clip as clips
 from tests.browser import chromium
+from tests.dots import dots_for_pictures
 from tests.golden import fail_without_recording
 
 __all__ = ["chromium"]  # a fixture, here so that all files of a worker share one browser
@@ -101,18 +101,11 @@ def own_cache(caches, monkeypatch):
     monkeypatch.setenv("SCLIP_CACHE", str(next(caches)))
 
 
-def draw_dots(monkeypatch):
-    """Make TensorBoard's pictures dots, until the patch is undone."""
-    dot = np.zeros((1, 1, 3), np.uint8)
-    for name in ("draw_bars", "draw_confusion"):
-        monkeypatch.setattr(f"sclip_lightning.engine.callbacks.tensorboard.{name}", lambda *_: dot)
-    monkeypatch.setattr("sclip_lightning.pictures.bars.draw_classes", lambda *_: dot)
-
-
 @pytest.fixture
-def plain_board(monkeypatch):
-    """For runs whose event files nobody looks at: TensorBoard's pictures, a sixth of a tiny run's time, are dots."""
-    draw_dots(monkeypatch)
+def plain_board():
+    """For runs whose event files nobody looks at."""
+    with dots_for_pictures():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -154,16 +147,14 @@ def demo_scenes(once):
 
 @pytest.fixture(scope="session")
 def demo_ablation(once, demo_scenes, tmp_path_factory):
-    """The folder that ``sclip ablate`` leaves on these scenes: one run for all workers, of which each has a copy."""
+    """The folder that ``sclip ablate`` leaves on two scenes: one run for all workers, of which each has a copy."""
 
     def ablate(folder):
-        small = [f"--data.root={demo_scenes}", f"--output_dir={folder}", "--data.num_workers=0"]
+        small = [f"--data.root={demo_scenes}", "--data.num_samples=2", f"--output_dir={folder}", "--data.num_workers=0"]
+        small += ["--ranked_panels.worst=1", "--ranked_panels.median=0"]
         alone = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.enable_progress_bar=false"]
-        pictures = ["--ranked_panels.worst=1", "--ranked_panels.median=0"]
-        with pytest.MonkeyPatch.context() as patch:
-            draw_dots(patch)
-            # a command of the guide, see test_docs.py
-            main(["ablate", "--config", "demo.yaml", *small, *alone, *pictures])
+        with dots_for_pictures():
+            main(["ablate", "--config", "demo.yaml", *small, *alone])  # a command of the guide, see test_docs.py
 
     copy = tmp_path_factory.mktemp("demo-runs") / "lightning_logs"
     shutil.copytree(once("demo-runs", ablate), copy)

@@ -10,6 +10,7 @@ from functools import cache
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, get_args, get_origin, get_type_hints
+from unittest import mock
 
 import pytest
 import torch
@@ -145,11 +146,15 @@ def maps_of(case: str, place: str, scene: Scene) -> torch.Tensor:
 
 @torch.no_grad()
 def results(case: str, scene: Scene) -> dict[str, torch.Tensor]:
-    """All that a segmentor makes of an image."""
-    model = segmentor(case)
-    segmentation = model.predict(scene.pixels, scene.output_size, scene.rgb, scene.regions)
+    """All that a segmentor makes of an image: logits of ``windows`` windows, from which it makes the rest."""
+    model, sheets = segmentor(case), []
+    keep = mock.patch.object(model, "sheet", lambda given: sheets.append(type(model).sheet(model, given)) or sheets[-1])
+    with keep:
+        segmentation = model.predict(scene.pixels, scene.output_size, scene.rgb, scene.regions)
+    (sheet,) = sheets
     return {
-        "logits": model.sheet(scene).logits,
+        "logits": sheet.logits,
+        "windows": torch.tensor(len(sheet.grid)),
         "probabilities": segmentation.probabilities,
         "labels": segmentation.labels,
     }

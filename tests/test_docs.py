@@ -106,7 +106,7 @@ def test_command_on_the_demo(command, demo_runs, demo_scenes, tmp_path, monkeypa
     monkeypatch.chdir(demo_runs)
     _, name, *arguments = shlex.split(command, comments=True)
     if command == "sclip ablate --config demo.yaml":  # was run to its end for the fixture, and reports
-        arguments += [f"--data.root={demo_scenes}", *QUIET]
+        arguments += [f"--data.root={demo_scenes}", "--data.num_samples=2", *QUIET]
     elif name in ("test", "ablate", "vocabularies", "reproduce"):
         arguments += [*on_demo(demo_scenes), "--output_dir=others"]
         monkeypatch.setattr("sclip_lightning.commands.reproduce.run_sclip", run_here)

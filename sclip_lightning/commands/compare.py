@@ -112,7 +112,8 @@ def _common(folders: tuple[Path, Path], runs: tuple[Run, Run]) -> tuple[Records,
         raise ConfigError(msg)
     records = [load_records(folder).of(run.ids) for folder, run in zip(folders, runs, strict=True)]
     scored = [{record.id for record in one.images} for one in records]
-    both = [id_ for id_ in a.ids if id_ in scored[0] & scored[1]]
+    common = scored[0] & scored[1]
+    both = [id_ for id_ in a.ids if id_ in common]
     if not both:
         msg = (
             f"{folders[0]} has scored {len(scored[0])} images, {folders[1]} {len(scored[1])}, and none of them are the "

@@ -1,24 +1,22 @@
-"""Pictures as PNG files, quickly: zlib's first level takes a third of the time of its usual one, for 7 % more bytes."""
+"""Pictures as PNG files, quickly: OpenCV, as it is set, takes a third of the time of Pillow at zlib's first level.
 
-import io
+Its files are 1 to 5 % larger; pixels are the same.
+"""
+
 from pathlib import Path
 
-from PIL import Image
+import cv2
 
 from sclip_lightning.files import replacing
 from sclip_lightning.pictures.drawing import Array
 
 __all__ = ["png_bytes", "write_png"]
 
-#: zlib's, from 1, the fastest, to 9.
-LEVEL = 1
-
 
 def png_bytes(picture: Array) -> bytes:
     """A picture [H, W, 3] uint8 RGB as the content of a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", compress_level=LEVEL)
-    return buffer.getvalue()
+    _, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))  # which raises where it cannot
+    return content.tobytes()
 
 
 def write_png(path: Path, picture: Array) -> bytes:

@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from sclip_lightning.data.reading.images import ImageFile, check_images, stamp_of, turned_size
@@ -19,6 +20,7 @@ from sclip_lightning.files import replacing, write_text
 from sclip_lightning.jobs.job import ImageJob
 from sclip_lightning.jobs.manifest import COMPLETE, Kind
 from sclip_lightning.model.description import describe_segmentor
+from sclip_lightning.pictures.png import write_png
 from sclip_lightning.records.artefacts import BACKGROUND, CLASSES, CONFIG, LABELS, OVERLAYS, PREDICTIONS, SHARES
 from sclip_lightning.records.predicted import PredictedImage, PredictedImages
 from sclip_lightning.reports.cells import csv_cell
@@ -120,8 +122,7 @@ class PredictionJob(ImageJob[Segmentor, tuple[ShareTable, list[str]]]):
         regions = None if self.maps is None else self.maps.read(file.map_names, turned_size(file.path))
         prediction = worker.predict(file.path, self.vocabulary, regions=regions)
         prediction.save(labels)
-        with replacing(overlay) as temporary:
-            prediction.overlay(file.name).save(temporary, format="PNG")
+        write_png(overlay, np.asarray(prediction.overlay(file.name)))
         height, width = prediction.labels.shape
         return PredictedImage(str(file.path), file.name, (height, width), tuple(prediction.counts().tolist()), stamp)
 

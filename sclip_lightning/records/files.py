@@ -140,6 +140,8 @@ def load_records(folder: Path, session: int | None = None) -> Records:
                 damaged += 1
                 continue
             other = latest.setdefault(record.id, record)
+            if other is record:
+                continue
             if record.skipped is None and other.skipped is None and not record.counts.agrees_with(other.counts):
                 conflicting.add(record.id)
             if record.skipped is None or other.skipped is not None:  # files come in the order of their sessions

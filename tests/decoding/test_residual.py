@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from sclip_lightning.decoding.feedback import SemanticFeedback
 from sclip_lightning.decoding.residual import ResidualAttention
 from sclip_lightning.errors import ConfigError
+from sclip_lightning.model.recall import Recall
 from sclip_lightning.refine.pamr import PAMR
 from tests.builders import (
     build_head,
@@ -23,6 +24,8 @@ from tests.tiny_clip import TINY, build
 
 FEATURES, LOGITS = 5e-5, 5e-6
 RCS, SFR = ResidualAttention(2.0, 0.4), SemanticFeedback(1.8, 0.7, 0.25, 40.0)
+#: What several recordings show of one computation is computed once.
+COMPUTED = Recall()
 #: Of the recorded predictions; the recording's README has it, the file does not.
 PROB_THRESHOLD = 0.3
 #: Of the recorded probabilities; PAMR divides by local deviations, so nearly flat areas amplify rounding.
@@ -58,7 +61,7 @@ def recorded_segmentor(variant="naclip_wo_resi", mode="rcs_sfr", std=None, rcs=N
         gaussian_std=std or settings["gaussian_std"],
         rcs=rcs if "rcs" in mode else None,
         sfr=(sfr or recorded_sfr()) if "sfr" in mode else None,
-        **{"crop": recorded.crop, "stride": recorded.stride} | options,
+        **{"crop": recorded.crop, "stride": recorded.stride, "recall": COMPUTED} | options,
     )
 
 
@@ -188,8 +191,9 @@ def test_neutral_settings_are_the_base(example, build_example):
 
 
 def test_windows_at_once_equal_one_by_one(example, build_example):
-    at_once = build_example(window_batch_size=6).logits(example.image)
-    one_by_one = build_example(window_batch_size=1).logits(example.image)
+    image, windows = example.image[..., :128, :176], {"crop": 80, "stride": 48}
+    at_once = build_example(window_batch_size=6, **windows).logits(image)
+    one_by_one = build_example(window_batch_size=1, **windows).logits(image)
     torch.testing.assert_close(at_once, one_by_one, atol=LOGITS, rtol=0)
 
 

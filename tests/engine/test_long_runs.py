@@ -5,11 +5,13 @@ import os
 import random
 import re
 import resource
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,9 @@ from sclip_lightning.data.reading.dataset import SegmentationDataset
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.engine.recording import Recording
 from sclip_lightning.records import load_records
+from tests.dots import dots_for_pictures
 from tests.fake_data import write_voc
-from tests.forked import start_sclip
+from tests.forked import Forked, start_sclip
 
 pytestmark = pytest.mark.usefixtures("plain_board")
 
@@ -32,16 +35,15 @@ IMAGES = 8
 PATIENCE = 600
 
 
-@pytest.fixture
-def options(tmp_path, tiny_clip, monkeypatch):
-    """A data set of a few images, a folder of its own, and what makes a run small."""
-    write_voc(tmp_path / "data", IMAGES)
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory, tiny_clip):
+    """A data set of a few images, and what makes a run small."""
+    data = tmp_path_factory.mktemp("data")
+    write_voc(data, IMAGES)
     return [
         "--config=baseline.yaml",
         "--data=VOC21",
-        f"--data.root={tmp_path / 'data'}",
+        f"--data.root={data}",
         "--data.short_side=64",
         "--data.num_workers=0",
         f"--model.architecture={tiny_clip}",
@@ -56,8 +58,61 @@ def options(tmp_path, tiny_clip, monkeypatch):
     ]
 
 
+@pytest.fixture
+def options(arguments, tmp_path, monkeypatch):
+    """The same, in a working directory of its own."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return arguments
+
+
+@pytest.fixture
+def own_images(options, tmp_path):
+    """The folder of images of a data set that the test may spoil, and what makes a run of it small."""
+    (root,) = (option.partition("=")[2] for option in options if option.startswith("--data.root="))
+    shutil.copytree(root, tmp_path / "data")
+    return tmp_path / "data/VOCdevkit/VOC2012/JPEGImages", [*options, f"--data.root={tmp_path / 'data'}"]
+
+
 def run(*arguments):
     main(["test", *arguments])
+
+
+@contextmanager
+def elsewhere(folder):
+    """Runs that many tests need are made in a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch, dots_for_pictures():
+        patch.chdir(folder)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def whole(arguments, tmp_path_factory):
+    """Folder of a run that was left alone, which tests only read or copy."""
+    work = tmp_path_factory.mktemp("whole")
+    with elsewhere(work):
+        run(*arguments, "--name=a")
+    return work / folder("a")
+
+
+@pytest.fixture(scope="module")
+def stopped(arguments, tmp_path_factory):
+    """Folder of a run that was stopped after two images, which tests copy."""
+    scored = Recording.scored
+
+    def scored_until(self, *arguments):
+        scored(self, *arguments)
+        if self.added == 2:
+            raise KeyboardInterrupt
+
+    work = tmp_path_factory.mktemp("stopped")
+    with elsewhere(work) as patch, pytest.raises(SystemExit):
+        patch.setattr(Recording, "scored", scored_until)
+        run(*arguments, "--name=a")
+    made = work / folder("a")
+    assert len(load_records(made).images) == 2
+    assert not (made / "results.json").exists()
+    return made
 
 
 def fails(capsys, *arguments, code=1):
@@ -114,10 +169,9 @@ def wait_for_end_of_all(group):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_killed_at_any_moment(options, seed):
+def test_killed_at_any_moment(options, seed, whole):
     """Kill a run on two processes hard, go on with one and with three: the very digits of a run left alone."""
     chance = random.Random(seed)
-    run(*options, "--name=whole")
     process = start(*options, "--trainer.devices=2", "--name=one")
     finished = chance.randint(0, IMAGES - 3)
     wait_for_records(process, "one", finished)
@@ -136,7 +190,7 @@ def test_killed_at_any_moment(options, seed):
     run(*options, "--name=one")
     process = start(*options, "--trainer.devices=3", "--name=three", "--resume", slow=False)
     assert process.wait(PATIENCE) == 0, process.stderr.read()
-    assert digits("one") == digits("three") == digits("whole")
+    assert digits("one") == digits("three") == digits(whole)
     again = load_records(folder("one"), session=1)
     assert len(again.images) == IMAGES - len(before.images) + bool(before.images)
     assert results("one")["performance"]["images in the last session"] == len(again.images)
@@ -144,12 +198,17 @@ def test_killed_at_any_moment(options, seed):
 
 @pytest.mark.slow
 def test_end_of_one_process_ends_the_others(options):
-    """With processes as users have them, none forked."""
-    command = [sys.executable, "-m", "tests.slow_sclip", "test", *options, "--trainer.devices=2", "--name=a"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    """The second is a process as users have it, started by the command that Lightning makes, and not forked."""
+
+    def first():
+        sys.argv[1:] = ["test", *options, "--trainer.devices=2", "--name=a"]
+        runpy.run_module("tests.slow_sclip", run_name="__main__", alter_sys=True)  # what python -m does
+
+    process = Forked(first, {**os.environ, "PYTHONPATH": str(ROOT)}, session=True, stderr=True)
     wait_for_records(process, "a", 2)
     child = members(process.pid)[-1]
+    ran = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
+    assert ran[1:4] == ["-m", "tests.slow_sclip", "test"]
     os.kill(child, signal.SIGKILL)
     assert process.wait(PATIENCE) != 0
     wait_for_end_of_all(process.pid)
@@ -164,28 +223,16 @@ def test_end_of_one_process_ends_the_others(options):
 
 
 @pytest.fixture
-def unfinished(options, monkeypatch):
+def unfinished(options, stopped):
     """A run that was stopped after two images."""
-    scored = Recording.scored
-
-    def scored_until(self, *arguments):
-        scored(self, *arguments)
-        if self.added == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(Recording, "scored", scored_until)
-        run(*options, "--name=a")
-    assert len(load_records(folder("a")).images) == 2
-    assert not (folder("a") / "results.json").exists()
+    shutil.copytree(stopped, folder("a"))
     return options
 
 
-def test_goes_on_where_it_ended(unfinished, capsys):
+def test_goes_on_where_it_ended(unfinished, whole):
     run(*unfinished, "--name=a", "--resume", "--data.batch_size=3")
     assert len(load_records(folder("a"), session=1).images) == IMAGES - 2
-    run(*unfinished, "--name=whole")
-    assert digits("a") == digits("whole")
+    assert digits("a") == digits(whole)
     assert results("a")["performance"]["sessions"] == 2
 
 
@@ -216,16 +263,18 @@ def test_another_protocol_is_refused(unfinished, capsys, tmp_path):
     assert "--overwrite" in error
     names = tmp_path / "mine.txt"
     names.write_text("\n".join(f"thing {i}" for i in range(21)))
-    for option, key in {
+    others = {
         "--model.weights=null": "weights from the model's folder, now untrained",
         f"--data.classes={names}": "class_file_sha256",
         "--model.prob_threshold=0.5": "prob_threshold",
         "--trainer.precision=bf16-mixed": "precision",
         "--model.refiners+=Bilateral": "steps none, now Bilateral",
         "--data.short_side=80": "short_side",
-        "--data.num_samples=1": "images 8",
-    }.items():
-        assert key in fails(capsys, *base, option)
+    }
+    error = fails(capsys, *base, *others)  # which names all that differs
+    for key in others.values():
+        assert key in error
+    assert "images 8" in fails(capsys, *base, "--data.num_samples=1")
     assert (folder("a") / "config.yaml").read_bytes() == config
     assert len(load_records(folder("a")).images) == 2
 
@@ -314,10 +363,11 @@ def test_records_cannot_be_written(options, capsys):
 
 
 @pytest.mark.slow
-def test_unreadable_image_in_the_middle(options, tmp_path, capsys):
-    image = sorted((tmp_path / "data/VOCdevkit/VOC2012/JPEGImages").iterdir())[3]
-    whole = image.read_bytes()
-    image.write_bytes(whole[:-200])
+def test_unreadable_image_in_the_middle(own_images, whole, capsys):
+    images, options = own_images
+    image = sorted(images.iterdir())[3]
+    content = image.read_bytes()
+    image.write_bytes(content[:-200])
     assert image.name in fails(capsys, *options, "--name=a")
     assert len(load_records(folder("a")).images) == 3
 
@@ -327,15 +377,15 @@ def test_unreadable_image_in_the_middle(options, tmp_path, capsys):
     assert found["protocol"]["images"] == f"{IMAGES - 1} of {IMAGES}"
     assert image.name in found["skipped"][image.stem]
 
-    image.write_bytes(whole)
+    image.write_bytes(content)
     run(*options, "--name=a")
-    run(*options, "--name=whole")
     assert results("a")["skipped"] == {}
-    assert digits("a") == digits("whole")
+    assert digits("a") == digits(whole)
 
 
-def test_header_of_no_image_can_be_skipped_too(options, tmp_path, capsys):
-    for image in (tmp_path / "data/VOCdevkit/VOC2012/JPEGImages").iterdir():
+def test_header_of_no_image_can_be_skipped_too(own_images, capsys):
+    images, options = own_images
+    for image in images.iterdir():
         image.write_text("no image")
     error = fails(capsys, *options, "--name=a", "--data.on_error=skip")
     assert "None of the 8 images could be scored" in error
@@ -442,11 +492,10 @@ def test_two_runs_in_one_folder(options, capsys):
 
 
 @pytest.mark.slow
-def test_predictions(options):
-    run(*options, "--name=plain")
+def test_predictions(options, whole):
     kept = ["--predictions.labels=true", "--save_vis", "--predictions.probabilities=true"]
     run(*options, "--name=a", *kept)
-    assert digits("a") == digits("plain")
+    assert digits("a") == digits(whole)
     labels = sorted((folder("a") / "labels").iterdir())
     assert len(labels) == len(list((folder("a") / "overlays").iterdir())) == IMAGES
     with Image.open(labels[0]) as image:
@@ -468,8 +517,8 @@ def test_predictions(options):
 
 
 @pytest.mark.slow
-def test_predictions_asked_for_later(options):
-    run(*options, "--name=a")
+def test_predictions_asked_for_later(options, whole):
+    shutil.copytree(whole, folder("a"))
     before = digits("a")
     run(*options, "--name=a", "--predictions.labels=true")
     assert len(list((folder("a") / "labels").iterdir())) == IMAGES
@@ -481,15 +530,14 @@ def test_predictions_asked_for_later(options):
 
 
 @pytest.mark.slow
-def test_panels_of_what_changed_most(options, capsys):
-    for name in ("a", "b"):
-        run(*options, f"--name={name}", f"--model.decoder.attention={'sclip' if name == 'a' else 'vanilla'}")
+def test_panels_of_what_changed_most(options, whole, capsys):
+    shutil.copytree(whole, folder("a"))
+    run(*options, "--name=b", "--model.decoder.attention=vanilla", "--predictions.labels=true")
     command = ["compare", str(folder("a")), str(folder("b")), "--show_images=2", "--panels=changed"]
     with pytest.raises(SystemExit):
         main(command)
     assert "--predictions.labels true" in capsys.readouterr().err
     run(*options, "--name=a", "--predictions.labels=true")
-    run(*options, "--name=b", "--model.decoder.attention=vanilla", "--predictions.labels=true")
     capsys.readouterr()
     main(command)
     assert "2 panels written to changed" in capsys.readouterr().out

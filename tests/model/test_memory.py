@@ -52,7 +52,7 @@ def test_in_python(tiny_clip, too_little):
 
 
 @pytest.fixture
-def small(tiny_clip, tmp_path, monkeypatch):
+def small(tiny_clip, tmp_path, monkeypatch, plain_board):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return [f"--model.architecture={tiny_clip}", "--model.templates=none", "--model.crop=48", "--model.stride=32"]
@@ -75,8 +75,8 @@ def test_so_does_a_test_that_was_told_to(small, too_little, tmp_path, capsys):
     Image.new("RGB", (70, 48)).save(base / "JPEGImages/2007_000001.jpg")
     Image.new("P", (70, 48)).save(base / "SegmentationClass/2007_000001.png")
     arguments = ["test", "--config=baseline.yaml", "--data=VOC21", f"--data.root={base}", "--data.short_side=32",
-                 "--data.num_workers=0", "--panels.count=0", "--ranked_panels.worst=0", "--trainer.accelerator=cpu",
-                 "--trainer.enable_progress_bar=false", *small]  # fmt: skip
+                 "--data.num_workers=0", "--panels.count=0", "--ranked_panels.worst=0", "--ranked_panels.median=0",
+                 "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", *small]  # fmt: skip
     main([*arguments, "--data.on_error=skip"])
     printed = capsys.readouterr().out
     assert "Incomplete: 1 image could not be scored and was skipped" in printed
@@ -88,6 +88,7 @@ def test_an_image_smaller_than_a_patch(small, tmp_path, capsys):
     Image.new("RGB", (500, 3)).save(base / "JPEGImages/2007_000001.jpg")
     Image.new("P", (500, 3)).save(base / "SegmentationClass/2007_000001.png")
     main(["test", "--config=baseline.yaml", "--data=VOC21", f"--data.root={base}", "--data.short_side=64",
-          "--data.num_workers=0", "--panels.count=0", "--ranked_panels.worst=0", "--trainer.accelerator=cpu",
-          "--trainer.enable_progress_bar=false", "--data.on_error=skip", *small])  # fmt: skip
+          "--data.num_workers=0", "--data.on_error=skip", "--panels.count=0", "--ranked_panels.worst=0",
+          "--ranked_panels.median=0", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false",
+          *small])  # fmt: skip
     assert "The image 2007_000001 has 3 x 500 pixels (height x width) and comes to 12 x 2048" in capsys.readouterr().out

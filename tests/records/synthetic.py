@@ -1,5 +1,7 @@
 """Made-up records and runs."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from sclip_lightning.records import ImageCounts, ImageRecord, RecordWriter
@@ -22,9 +24,18 @@ def make_record(index, num_classes=21, pairs=30, seed=0):
 
 
 def make_run(
-    folder, images=20, num_classes=21, pairs=30, seed=0, recorded=None, benchmark="Fake", protocol=None, notes=()
+    folder,
+    images=20,
+    num_classes=21,
+    pairs=30,
+    seed=0,
+    recorded=None,
+    benchmark="Fake",
+    protocol=None,
+    notes=(),
+    different=None,
 ):
-    """Write a run's description and its records."""
+    """Write a run's description and its records: as many different ones, all by default, which then come again."""
     run = Run(
         benchmark=benchmark,
         classes=[f"class {i}" for i in range(num_classes)],
@@ -38,8 +49,10 @@ def make_run(
     folder.mkdir(parents=True)
     run.save(folder)
     writers = [RecordWriter(folder, 0, rank) for rank in range(2)]
-    for index in range(images if recorded is None else recorded):
-        writers[index % 2].add(make_record(index, num_classes, pairs, seed))
+    recorded = images if recorded is None else recorded
+    records = [make_record(index, num_classes, pairs, seed) for index in range(min(recorded, different or recorded))]
+    for index in range(recorded):
+        writers[index % 2].add(replace(records[index % len(records)], id=run.ids[index]))
     for writer in writers:
         writer.close()
     return run

@@ -27,7 +27,7 @@ def options(tiny_clip, tmp_path, monkeypatch):
         *("--config", "baseline.yaml", "--data", "VOC21", f"--data.root={tmp_path / 'data'}"),
         *("--data.short_side=64", "--data.num_workers=0", f"--model.architecture={tiny_clip}"),
         *("--model.templates=none", "--model.crop=48", "--model.stride=32", "--trainer.accelerator=cpu"),
-        *("--trainer.devices=1", "--trainer.enable_progress_bar=false"),
+        *("--trainer.devices=1", "--trainer.enable_progress_bar=false", "--panels.count=1"),
     ]
 
 
