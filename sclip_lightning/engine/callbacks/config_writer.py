@@ -20,6 +20,9 @@ class ConfigWriter(SaveConfigCallback):
     writes nothing.
     """
 
+    #: Whether the file is this session's.
+    written = False
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file on the first rank, for a run that has none."""
         del stage
@@ -32,10 +35,11 @@ class ConfigWriter(SaveConfigCallback):
             self._write(run_context(pl_module), str(trainer.precision), replace=True)
 
     def _write(self, context: RunContext, precision: str, replace: bool) -> None:
-        if context.folder is None or not context.is_first:
+        if context.folder is None or not context.is_first or self.written:
             return
         path = context.folder / CONFIG
         if replace or not path.exists():
+            self.written = True
             with replacing(path) as temporary:
                 temporary.write_text(self._content(precision), encoding="utf-8")
 
@@ -44,5 +48,5 @@ class ConfigWriter(SaveConfigCallback):
         if config.trainer.precision == "auto":
             config.trainer.precision = precision  # what it was, wherever the file is read
         config.resume = config.overwrite = False  # how this session began is no part of the run
-        content: str = self.parser.dump(config, skip_none=False)
+        content: str = self.parser.dump(config, skip_none=False, skip_check=True)
         return content
