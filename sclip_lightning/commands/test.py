@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
@@ -18,6 +18,7 @@ from sclip_lightning.commands.failures import explain
 from sclip_lightning.commands.parsing.benchmarks import SegmentationData
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, origin_of_data, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
+from sclip_lightning.commands.parsing.kept import keep, take
 from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.commands.parsing.replaced import check_replaced
 from sclip_lightning.engine.callbacks import (
@@ -67,16 +68,14 @@ class TestCLI(LightningCLI):
     program = "sclip test"
     summary = "Segment a benchmark and score the result."
 
-    #: Parsers by command, since to make one takes longer than to use it.
-    _parsers: ClassVar[dict[type, LightningArgumentParser]] = {}
-
     def setup_parser(self, *args: Any) -> None:
         """Make the parser, unless an earlier command of this process has left it."""
-        parser = self._parsers.pop(type(self), None)
-        if parser is None:
-            super().setup_parser(*args)
-        else:
-            self.parser = parser
+
+        def make() -> LightningArgumentParser:
+            super(TestCLI, self).setup_parser(*args)
+            return self.parser
+
+        self.parser = take(type(self), make)
 
     @staticmethod
     def reporting() -> list[Callback]:
@@ -112,7 +111,7 @@ class TestCLI(LightningCLI):
         """Parse without Lightning's warning that arguments were passed while the process has some, too."""
         self.data_origin = origin_of_data(args)
         self.config = parser.parse_args(args)
-        self._parsers[type(self)] = parser  # one that found a mistake, or has printed something, is not used again
+        keep(type(self), parser)
         check_replaced(args)
 
     def before_instantiate_classes(self) -> None:

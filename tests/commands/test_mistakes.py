@@ -73,17 +73,24 @@ def test_mistakes_in_a_configuration(content, sentence, tmp_path, capsys):
     assert sentence in capsys.readouterr().err
 
 
-def test_a_command_does_not_depend_on_those_before_it_in_the_process(capsys):
+@pytest.mark.parametrize(
+    ("command", "right"),
+    [
+        ("test", ("--model.crop=7", "--panels.ids+=one", "--data=VOC21", "--data.root=nowhere")),
+        ("predict", ("--model.crop=7", "--export+=coco", "--images=nowhere", "--classes=a, b")),
+    ],
+)
+def test_a_command_does_not_depend_on_those_before_it_in_the_process(command, right, capsys):
     def printed(*options):
         with pytest.raises(SystemExit):
-            main(["test", *options, "--print_config"])
+            main([command, *options, "--print_config"])
         return capsys.readouterr().out
 
     plain = printed()
-    assert "crop: 7" in printed("--model.crop=7", "--panels.ids+=one", "--data.root=there", "--data=VOC21")
-    printed("--data.nix=3")
+    assert "crop: 7" in printed(*right)
+    printed("--model.crop=x")
     with pytest.raises(SystemExit):
-        main(["test", "--data.root=nowhere"])  # whose options are right, so that its parser is kept
+        main([command, *right])  # whose parser is kept, for nothing is wrong with its options
     assert "nowhere" in capsys.readouterr().err
     assert printed() == plain
 
