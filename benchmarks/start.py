@@ -52,7 +52,7 @@ def child(begun: float, arguments: list[str]) -> None:
     mark("import the rest")
     after(test.TestCLI, "parse_arguments", "read options")
     after(test.TestCLI, "instantiate_trainer", "make parts and trainer")
-    after(module.SegmentationModule, "setup", "find images")
+    after(module, "remaining_images", "find images")
     after(module, "load_clip", "make CLIP, load its weights")
     after(module, "load_networks", "other networks")
     after(module.wiring, "embed_classes", "embed names")

@@ -40,9 +40,6 @@ def _parser_of(command: str) -> ArgumentParser:
             getattr(import_module(f"sclip_lightning.commands.{name}"), f"run_{name}")([])
         except _FoundError as found:
             (parser,) = found.args
-    for action in parser._actions:
-        if isinstance(action.choices, dict):  # that of LightningCLI, which has commands itself
-            return next(iter(action.choices.values()))
     return parser
 
 

@@ -24,7 +24,7 @@ from tests.fake_data import write_all, write_coco_stuff, write_maps, write_voc
 from tests.forked import start_sclip
 from tests.tiny_dino import MICRO, lposs_on, write_micro
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.usefixtures("plain_board"), pytest.mark.slow]
 
 ROOT = Path(__file__).parent.parent
 #: Those that the guide shows beside each other are run by its command, see ``tests/demo/test_demo.py``.
@@ -91,12 +91,11 @@ def all_data(tmp_path_factory):
     return write_all(tmp_path_factory.mktemp("all-data"), 3)
 
 
-@pytest.mark.usefixtures("plain_board")
 @pytest.mark.parametrize("config", [*CONFIGS, *METHODS])
 def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_path, capsys):
     if config.startswith("demo"):  # with the networks that come with it
         base = [] if config == "demo.yaml" else ["--config", "demo.yaml"]
-        small = [f"--data.root={demo_scenes}", "--data.num_samples=1", "--data.num_workers=0"]
+        small = [f"--data.root={demo_scenes}", "--data.num_samples=1", "--data.num_workers=0", *NO_PANELS]
         run("test", *base, "--config", config, *small, "--trainer.accelerator=cpu", "--trainer.devices=1")
         assert "mIoU" in capsys.readouterr().out
         return
@@ -126,7 +125,6 @@ def test_every_shipped_config_runs(config, options, all_data, demo_scenes, tmp_p
     assert "mIoU" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("plain_board")
 @pytest.mark.parametrize("benchmark", ["VOC21", "VOC20", "COCOStuff", "ADE20K", "Cityscapes"])
 def test_run_leaves_its_records(benchmark, options, all_data, capsys):
     run("test", "--config", "baseline.yaml", "--data", benchmark, *options, f"--data.root={all_data}", *PANELS)
@@ -155,7 +153,6 @@ def test_run_leaves_its_records(benchmark, options, all_data, capsys):
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
-@pytest.mark.usefixtures("plain_board")
 @pytest.mark.parametrize("config", ["baseline", "resclip"])
 def test_saved_config_runs_again_with_the_same_digits(options, config):
     run("test", "--config", f"{config}.yaml", "--data", "VOC21", *options)

@@ -40,6 +40,7 @@ class AblationCLI(TestCLI):
     """
 
     program = "sclip ablate"
+    summary = "Test a configuration part by part."
 
     rows: list[Row]
     row: Row
@@ -80,10 +81,10 @@ class AblationCLI(TestCLI):
         """The row's folder within the ablation's."""
         return f"{self.parent}/{self.row.folder}"
 
-    def test(self, **kwargs: Any) -> None:
+    def test(self) -> None:
         """Run all rows and print the table."""
         first, read = self.model, (self.options.protocol, bool(self.options.region_readers))
-        whole = self.config["test"].clone()
+        whole = self.config.clone()
         del whole["beside"]  # a row is run again by itself
         self.datamodule.kept = {}
         folders = []
@@ -91,14 +92,14 @@ class AblationCLI(TestCLI):
             self.row = row
             if is_first():
                 print(f"\n[{number}/{len(self.rows)}] {row.name}", flush=True)  # noqa: T201  progress
-            self.config["test"] = whole.clone()
-            self.config["test"]["name"] = self.run_name()
+            self.config = whole.clone()
+            self.config["name"] = self.run_name()
             if row.folder in self.laid:
-                self.config["test"]["model"], options = self.laid[row.folder]
+                self.config["model"], options = self.laid[row.folder]
             else:
                 options = row.apply(self.options)
                 for option, value in row.changes.items():
-                    self.config["test"]["model"][option.replace(".", ".init_args.")] = value
+                    self.config["model"][option.replace(".", ".init_args.")] = value
             self.model = SegmentationModule(**vars(options))
             if _same(options, self.options, "architecture", "weights"):
                 self.model.clip = first.clip
@@ -109,7 +110,7 @@ class AblationCLI(TestCLI):
                 self.datamodule.kept, read = {}, (options.protocol, bool(options.region_readers))
             self.trainer = self.instantiate_trainer()
             reset_peak_memory(self.trainer.strategy.root_device)
-            self.evaluate(**(kwargs | {"model": self.model}))
+            self.evaluate()
             first = self.model if row.folder not in self.laid else first
             for trainer in (whole["trainer"], self._get(self.config_init, "trainer")):
                 trainer["precision"] = self.trainer.precision  # the first row has settled it for all
@@ -133,8 +134,8 @@ class AblationCLI(TestCLI):
                 msg = f"--beside {file}: the ablation has a row {row.folder} already. Leave it out or rename the file."
                 raise ConfigError(msg)
             self.laid[row.folder] = (
-                parsed["test"]["model"],
-                self.parser.instantiate_classes(parsed)["test"]["model"].options,
+                parsed["model"],
+                self.parser.instantiate_classes(parsed)["model"].options,
             )
             rows.append(row)
         return rows

@@ -19,6 +19,7 @@ from sclip_lightning.commands.many_images import (
 )
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
+from sclip_lightning.commands.parsing.kept import keep, take
 from sclip_lightning.commands.parsing.model_only import ModelParser
 from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.commands.parsing.replaced import check_replaced
@@ -61,9 +62,10 @@ gets a probability below --model.prob_threshold (0.1 then, as published for COCO
 
 def run_predict(arguments: Sequence[str]) -> None:
     """Run ``sclip predict`` with the given arguments."""
-    parser = _build_parser()
     arguments = resolve_arguments(expand_method(allow_imports(arguments)))
+    parser = take("predict", _build_parser)
     options = parser.parse_args(arguments)
+    keep("predict", parser)
     check_replaced(arguments)
     chosen: SegmentorOptions = parser.instantiate_classes(options).model
     if options.refine_side is not None:

@@ -14,11 +14,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
-from sclip_lightning import __version__
 from sclip_lightning.commands.failures import explain
 from sclip_lightning.commands.parsing.benchmarks import SegmentationData
 from sclip_lightning.commands.parsing.configs import METHOD_HELP, expand_method, origin_of_data, resolve_arguments
 from sclip_lightning.commands.parsing.imports import ALLOW_HELP, GuardedParser, allow_imports
+from sclip_lightning.commands.parsing.kept import keep, take
 from sclip_lightning.commands.parsing.parts import DEFAULTS
 from sclip_lightning.commands.parsing.replaced import check_replaced
 from sclip_lightning.engine.callbacks import (
@@ -58,20 +58,29 @@ class _Parser(GuardedParser, LightningArgumentParser):
 
 
 class TestCLI(LightningCLI):
-    """LightningCLI with the ``test`` subcommand alone and a run folder of its own."""
+    """LightningCLI for a test, with a run folder of its own.
 
-    #: What the help calls the command.
+    The command is not one of LightningCLI's subcommands: with these the parser goes through all options once more, for
+    a parser around the one that has them.
+    """
+
+    #: What the help calls the command, and says of it.
     program = "sclip test"
+    summary = "Segment a benchmark and score the result."
+
+    def setup_parser(self, *args: Any) -> None:
+        """Make the parser, unless an earlier command of this process has left it."""
+
+        def make() -> LightningArgumentParser:
+            super(TestCLI, self).setup_parser(*args)
+            return self.parser
+
+        self.parser = take(type(self), make)
 
     @staticmethod
     def reporting() -> list[Callback]:
         """What reports on the run, in this order."""
         return [ResultWriter(), Announcer(), TensorBoardReport()]
-
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """Only ``test``; the arguments listed are set here or have no meaning without training."""
-        return {"test": {"model", "dataloaders", "datamodule", "ckpt_path", "verbose", "weights_only"}}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Options that belong to the run rather than to a part."""
@@ -101,8 +110,8 @@ class TestCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse without Lightning's warning that arguments were passed while the process has some, too."""
         self.data_origin = origin_of_data(args)
-        self._parser("test").prog = self.program  # jsonargparse would have "sclip [options] test"
         self.config = parser.parse_args(args)
+        keep(type(self), parser)
         check_replaced(args)
 
     def before_instantiate_classes(self) -> None:
@@ -152,9 +161,9 @@ class TestCLI(LightningCLI):
             trainer.strategy._timeout = TIMEOUT
         return trainer
 
-    def test(self, **kwargs: Any) -> None:
+    def test(self) -> None:
         """Run the test, in which the table is printed, and say how to look at what it left."""
-        self.evaluate(**kwargs)
+        self.evaluate()
         folder = self.model.context.folder
         if is_first() and folder is not None:
             pictures = [str(folder / name) for name in (PANELS, RANKED_PANELS) if (folder / name).is_dir()]
@@ -162,7 +171,7 @@ class TestCLI(LightningCLI):
             place = folder.parent.parent
             print(f"{seen}To look at all runs: tensorboard --logdir {place}")  # noqa: T201  what the command is for
 
-    def evaluate(self, **kwargs: Any) -> None:
+    def evaluate(self) -> None:
         """Run the test; whatever ends it early ends all processes and says what there is to go on with."""
         first = is_first()
         with (
@@ -172,7 +181,7 @@ class TestCLI(LightningCLI):
         ):
             if first and self.folder:
                 tidy(self.folder, self._get(self.config, "overwrite"))
-            self.trainer.test(verbose=False, **kwargs)
+            self.trainer.test(self.model, self.datamodule, verbose=False)
 
     def _progress(self) -> str:
         """What there is to go on with, in words."""
@@ -236,7 +245,7 @@ def run_cli(cli: type[TestCLI], arguments: Sequence[str]) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Lightning 2.6 still asks torch 2.15 for what it calls LeafSpec; nothing a user could act on.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    cli(
+    command = cli(
         SegmentationModule,
         SegmentationData,  # type: ignore[arg-type]  # see _Parser
         trainer_class=EvaluationTrainer,
@@ -251,6 +260,8 @@ def run_cli(cli: type[TestCLI], arguments: Sequence[str]) -> None:
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
         parser_class=_Parser,
-        parser_kwargs={"prog": "sclip", "version": __version__},
-        args=["test", *resolve_arguments(expand_method(allow_imports(arguments)))],
+        parser_kwargs={"prog": cli.program, "description": cli.summary},
+        args=resolve_arguments(expand_method(allow_imports(arguments))),
+        run=False,
     )
+    command.test()

@@ -36,6 +36,7 @@ class VocabulariesCLI(TestCLI):
     """
 
     program = "sclip vocabularies"
+    summary = "Test a method under several class files."
 
     class_files: dict[str, str | list[str] | None]
     #: The class file whose run is made now.
@@ -80,7 +81,7 @@ class VocabulariesCLI(TestCLI):
         """The folder of the current run within that of all."""
         return f"{self.parent}/{self.current}"
 
-    def test(self, **kwargs: Any) -> None:
+    def test(self) -> None:
         """Run the first with the others beside it, then report on each of these, and print the tables."""
         if self.folder is None:
             msg = "Each class file has a folder of its own, which --trainer.logger would replace. Leave it out."
@@ -98,8 +99,8 @@ class VocabulariesCLI(TestCLI):
                 followers[name] = Follower(folder, self.class_files[name])
             self.current = next(iter(self.class_files))
             self.trainer.callbacks.append(Followers(list(followers.values())))  # type: ignore[attr-defined]
-            self.evaluate(**kwargs)
-        self.config["test"]["overwrite"] = False  # what has just been computed
+            self.evaluate()
+        self.config["overwrite"] = False  # what has just been computed
         for name in others:
             self.current = name
             self._describe_run()
@@ -109,13 +110,13 @@ class VocabulariesCLI(TestCLI):
             self.trainer = self.instantiate_trainer()
             pictures = (SamplePanels, RankedPanels)  # which would segment images again
             self.trainer.callbacks = [one for one in self.trainer.callbacks if not isinstance(one, pictures)]  # type: ignore[attr-defined]
-            self.evaluate(**(kwargs | {"model": self.model, "datamodule": self.datamodule}))
+            self.evaluate()
         if is_first():
             self._report(parent)
 
     def _describe_run(self) -> None:
         """Make the configuration that of the current run by itself, as ``sclip test`` takes it."""
-        config = self.config["test"] = self.config["test"].clone()
+        config = self.config = self.config.clone()
         config.pop("class_files", None)
         config["name"] = self.run_name()
         config["data"]["init_args"]["classes"] = self.class_files[self.current]

@@ -81,14 +81,15 @@ class SegmentationModule(LightningModule):
         return [_FinishesImages()]
 
     def setup(self, stage: str) -> None:
-        """Refuse a window that leaves gaps, and find out which images are still to be segmented."""
+        """Refuse a window that leaves gaps, find out which images are still to be segmented, and load the weights.
+
+        Not before a run begins, so that ``--help`` never downloads; nor in ``configure_model``, where Lightning watches
+        every call into torch.
+        """
         self.settings = wiring.settle(self.options, self.data)
         context = self.context
         self.stop.watch(context.ranks.heartbeat(context.recording.folder, self.stop.failure))
         self.datamodule.remaining = remaining_images(self.context, self.data)
-
-    def configure_model(self) -> None:
-        """Load the weights; not before a run begins, so that ``--help`` never downloads."""
         if self.clip is None:
             self.clip = load_clip(self.options.architecture, self.options.weights)
         self.networks = load_networks(self.clip, self.options.parts, compiled=self.options.compile)
@@ -96,7 +97,7 @@ class SegmentationModule(LightningModule):
     def on_test_start(self) -> None:
         """Embed the class names, put the segmentor together, check that it is the run's, and start the clock."""
         clip, options, settings, data = self.clip, self.options, self.settings, self.data
-        assert clip is not None  # configure_model has loaded it
+        assert clip is not None  # setup has loaded it
         if self.texts is None:  # embedded on one rank, so that all have the same bits
             self.texts = self.context.ranks.on_first(lambda: wiring.embed_classes(clip, settings, data, self.device))
         if options.compile:
@@ -113,7 +114,7 @@ class SegmentationModule(LightningModule):
         self.stop.begin_images()
 
     def _protocol(self) -> dict[str, Any]:
-        assert self.clip is not None  # configure_model has loaded it
+        assert self.clip is not None  # setup has loaded it
         precision = str(self.trainer.precision)
         return wiring.describe_protocol(self.clip, self.segmentor, self.options, self.data, precision, self._sizes)
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from sclip_lightning.pictures.drawing import Array, shorten
+from sclip_lightning.pictures.drawing import Array, load_font, shorten
 
 __all__ = ["MOST_BARS", "draw_bars", "draw_classes"]
 
@@ -51,7 +51,7 @@ def draw_bars(bars: Sequence[tuple[str, float | None]], title: str, name_width: 
     Returns:
         [H, W, 3] uint8 RGB.
     """
-    font = ImageFont.load_default(_FONT)
+    font = load_font(_FONT)
     columns = 1 if len(bars) <= _ROWS else 2
     canvas = Image.new("RGB", (2 * _COLUMN + _GAP, (min(max(len(bars), 1), _ROWS) + 1) * _LINE + 2 * _GAP), "white")
     draw = ImageDraw.Draw(canvas)

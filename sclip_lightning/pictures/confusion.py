@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from sclip_lightning.pictures.drawing import RIGHT_COLOUR, WRONG_COLOUR, Array, shorten, wrap
+from sclip_lightning.pictures.drawing import RIGHT_COLOUR, WRONG_COLOUR, Array, load_font, shorten, wrap
 from sclip_lightning.records.confusions import most_confused
 
 __all__ = ["MOST_CLASSES", "draw_confusion"]
@@ -46,7 +46,7 @@ def draw_confusion(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> 
         title += f"; the {len(shown)} of {len(classes)} classes with the most wrong pixels"
     shares = cells / np.maximum(totals, 1)[:, None]
 
-    font = ImageFont.load_default(_FONT_SIZE)
+    font = load_font(_FONT_SIZE)
     lines = wrap(title, font, _NAMES + len(columns) * _CELL)
     head = len(lines) * (_FONT_SIZE + _GAP // 2) + _GAP
     left, top = _GAP + _NAMES, head + _NAMES
@@ -72,7 +72,7 @@ def _draw_cell(draw: ImageDraw.ImageDraw, corner: tuple[int, int], share: float,
     if share >= _FIGURE:
         centre = (x + _CELL / 2, y + _CELL / 2)
         ink = "white" if share**0.5 > _DARK else "black"
-        draw.text(centre, f"{100 * share:.0f}", ink, ImageFont.load_default(_SMALL), "mm")
+        draw.text(centre, f"{100 * share:.0f}", ink, load_font(_SMALL), "mm")
 
 
 def _column_names(names: Sequence[str], font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Image.Image:

@@ -1,6 +1,7 @@
 """Drawing label maps."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sclip_lightning.pictures.palette import told_apart
 
-__all__ = ["colour", "count_labels", "draw_overlay", "draw_panel", "label_image", "shorten", "wrap"]
+__all__ = ["colour", "count_labels", "draw_overlay", "draw_panel", "label_image", "load_font", "shorten", "wrap"]
 
 Array = npt.NDArray[np.uint8]
 
@@ -37,6 +38,12 @@ LEGEND_ENTRIES = 40
 COUNTED = 2**22
 #: Most classes that a palette PNG can tell apart.
 PALETTE_SIZE = 256
+
+
+@cache
+def load_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Letters of a size in pixels, kept: the first text that a font writes takes six times as long as the next one."""
+    return ImageFont.load_default(size)
 
 
 def colour(labels: npt.NDArray[np.integer], palette: Array) -> Array:
@@ -122,7 +129,7 @@ def draw_panel(
         entries.append(("not scored", VOID_COLOUR))
     rows = -(-len(pictures) // columns)
     letters = max(round(rows * height / _PANEL_SCALE), _PANEL_FONT)
-    font, line = ImageFont.load_default(letters), letters + _GAP
+    font, line = load_font(letters), letters + _GAP
     across, down = columns * (width + _GAP) + _GAP, rows * (height + line + _GAP)
     above, beside = title.splitlines(), columns < len(pictures)
     top = 0 if beside else len(above) * line
@@ -144,7 +151,7 @@ def _draw_column(
     title: Sequence[str], entries: Sequence[tuple[str, tuple[int, ...]]], height: int, letters: int
 ) -> Image.Image:
     """A title in short lines and, below it, names beside their colours, in one column or in as many as are needed."""
-    font, line = ImageFont.load_default(letters), letters + _GAP
+    font, line = load_font(letters), letters + _GAP
     above = [part for text in title for part in wrap(text, font, _COLUMN * letters)]
     rows = max((height - _GAP) // line - len(above), 1)
     columns = max(-(-len(entries) // rows), 1)
@@ -209,7 +216,7 @@ def draw_overlay(
     top = font_size + 2 * _GAP if title else 0
     canvas = Image.new("RGB", (legend.width, top + height + legend.height), "white")
     if title:
-        font = ImageFont.load_default(font_size)
+        font = load_font(font_size)
         ImageDraw.Draw(canvas).text((_GAP, _GAP // 2), shorten(title, font, legend.width), fill="black", font=font)
     drawn = Image.fromarray(blended.astype(np.uint8))
     _write_names(drawn, shown, [(c, classes[c]) for c in order if c > 0 or not has_background])
@@ -237,7 +244,7 @@ def _write_names(picture: Image.Image, labels: npt.NDArray[np.integer], names: S
         wide = np.argwhere(distance >= 0.9 * distance.max())  # along a strip: its middle
         y, x = wide[((wide - wide.mean(axis=0)) ** 2).sum(axis=1).argmin()].tolist()
         for size in sizes:
-            font = ImageFont.load_default(size)
+            font = load_font(size)
             half = font.getlength(name) / 2
             high = 0.6 * size
             if distance[y, x] < 1.2 * high or not half < x < labels.shape[1] - half:
@@ -266,7 +273,7 @@ def _fit(picture: Array) -> Image.Image:
 
 def _draw_legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int, font_size: int) -> Image.Image:
     """Names beside their colours, in as many rows as the width makes necessary."""
-    font = ImageFont.load_default(font_size)
+    font = load_font(font_size)
     swatch, line = font_size + _GAP, font_size + 2 * _GAP
     places: list[tuple[int, int, str, tuple[int, ...]]] = []
     left, row = _GAP, 0

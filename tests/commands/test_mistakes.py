@@ -55,13 +55,44 @@ def test_a_mistake_gets_one_sentence(arguments, sentence, capsys):
     assert "class '" not in error
 
 
-def test_mistakes_in_a_configuration(tmp_path, capsys):
-    (tmp_path / "own.yaml").write_text(
-        "model:\n  decoder:\n    class_path: LastBlock\n    init_args:\n      atention: x\n"
-    )
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            "model: {decoder: {class_path: LastBlock, init_args: {atention: x}}}",
+            "no option --model.decoder.atention. Did you mean --model.decoder.attention?",
+        ),
+        ("model: {archtecture: x}", "no option --model.archtecture. Did you mean --model.architecture?"),
+        ("modle: {crop: 3}", "no option --modle.crop. Did you mean --model.crop?"),
+    ],
+)
+def test_mistakes_in_a_configuration(content, sentence, tmp_path, capsys):
+    (tmp_path / "own.yaml").write_text(content)
     with pytest.raises(SystemExit):
         main([*DEMO, "--config", str(tmp_path / "own.yaml")])
-    assert "no option --model.decoder.atention. Did you mean --model.decoder.attention?" in capsys.readouterr().err
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "right"),
+    [
+        ("test", ("--model.crop=7", "--panels.ids+=one", "--data=VOC21", "--data.root=nowhere")),
+        ("predict", ("--model.crop=7", "--export+=coco", "--images=nowhere", "--classes=a, b")),
+    ],
+)
+def test_a_command_does_not_depend_on_those_before_it_in_the_process(command, right, capsys):
+    def printed(*options):
+        with pytest.raises(SystemExit):
+            main([command, *options, "--print_config"])
+        return capsys.readouterr().out
+
+    plain = printed()
+    assert "crop: 7" in printed(*right)
+    printed("--model.crop=x")
+    with pytest.raises(SystemExit):
+        main([command, *right])  # whose parser is kept, for nothing is wrong with its options
+    assert "nowhere" in capsys.readouterr().err
+    assert printed() == plain
 
 
 def test_python_refuses_an_unknown_attention_when_it_is_given():

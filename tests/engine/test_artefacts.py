@@ -49,6 +49,7 @@ def test_all_that_is_written_is_known_and_deleted(options):
     assert [path.name for path in (FOLDER / artefacts.RECORDS).iterdir()] == [artefacts.LOCK]  # another may wait for it
 
 
+@pytest.mark.usefixtures("plain_board")
 def test_overwrite_leaves_nothing_of_the_run_before(options):
     main([*options, *EVERYTHING])
     for path in FOLDER.rglob("*"):

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -133,18 +133,24 @@ def origin_of_data(arguments: Sequence[str]) -> str:
 
 
 def contents(arguments: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Path and content of all configurations that the (resolved) arguments name."""
+    """Path and content of all configurations that the (resolved) arguments name; the content must be left as it is."""
     for option, following in pairwise([*arguments, ""]):
         key, equals, value = option.partition("=")
         if key not in ("--config", "-c"):
             continue
         path = value if equals else following
         try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            content = _parsed(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             continue  # for the parser to complain about
         if isinstance(content, dict):
             yield path, content
+
+
+@lru_cache(32)
+def _parsed(text: str) -> Any:
+    """The content of a file, which is asked for on several occasions."""
+    return yaml.safe_load(text)
 
 
 def resolve_arguments(arguments: Sequence[str]) -> list[str]:

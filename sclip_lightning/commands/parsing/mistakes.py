@@ -18,6 +18,8 @@ _UNKNOWN = re.compile(
     r"(?:unrecognized arguments: |Option '|does not accept option '|[Kk]ey ['\"])([^\s'\"]+)['\"]?"
     r"(?: is not accepted|(?: is)? not expected)?"
 )
+#: The section in which it looked for it.
+_GROUP = re.compile(r"Group '([\w.]+)' does not accept")
 #: The class whose option it looked for, the values that it takes, and the one that it was given.
 _CLASS = re.compile(r"given class_path '([\w.]+)'")
 _LITERAL = re.compile(r"Literal\[([^\]]+)\]")
@@ -48,6 +50,8 @@ def describe_mistake(parser: ArgumentParser, message: str) -> str:
             return f"The argument {unknown[1]} belongs to no option. {more}"
         if unknown:
             name = unknown[1].partition("=")[0].lstrip("-")
+            if group := _GROUP.search(message):
+                name = f"{group[1]}.{name}"
             if "Option '" in message:  # of a class
                 path = _CLASS.findall(message)
                 known |= {f"{keys}.{one}".lstrip(".") for one in _parameters(path[-1] if path else "")}
@@ -87,12 +91,9 @@ def _more(command: str) -> str:
 
 
 def _options(parser: ArgumentParser) -> set[str]:
-    """Names of all options, those of the default classes and of a subcommand included, without dashes."""
+    """Names of all options, those of the default classes included, without dashes."""
     names: set[str] = set()
     for action in parser._actions:
-        if isinstance(action.choices, dict):  # subcommands
-            for sub in action.choices.values():
-                names |= _options(sub)
         names |= {option.lstrip("-") for option in action.option_strings if option.startswith("--")}
         if isinstance(action.default, dict) or hasattr(action.default, "class_path"):
             path = dict(vars(action.default) if hasattr(action.default, "class_path") else action.default)
@@ -119,8 +120,6 @@ def _classes(parser: ArgumentParser, key: str) -> list[str]:
     found: dict[str, None] = {}
     waiting: list[Any] = []
     for action in parser._actions:
-        if isinstance(action.choices, dict):
-            found |= dict.fromkeys(name for sub in action.choices.values() for name in _classes(sub, key))
         if action.dest == key:
             waiting.append(getattr(action, "_typehint", None))
     while waiting:

@@ -20,8 +20,8 @@ class ConfigWriter(SaveConfigCallback):
     writes nothing.
     """
 
-    #: The file's content, once it was made: a run may write the file twice, and making it takes as long as parsing.
-    _text: str | None = None
+    #: Whether the file is this session's.
+    written = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file on the first rank, for a run that has none."""
@@ -35,19 +35,18 @@ class ConfigWriter(SaveConfigCallback):
             self._write(run_context(pl_module), str(trainer.precision), replace=True)
 
     def _write(self, context: RunContext, precision: str, replace: bool) -> None:
-        if context.folder is None or not context.is_first:
+        if context.folder is None or not context.is_first or self.written:
             return
         path = context.folder / CONFIG
         if replace or not path.exists():
+            self.written = True
             with replacing(path) as temporary:
-                if self._text is None:
-                    self._text = self._content(precision)
-                temporary.write_text(self._text, encoding="utf-8")
+                temporary.write_text(self._content(precision), encoding="utf-8")
 
     def _content(self, precision: str) -> str:
         config = self.config.clone()
         if config.trainer.precision == "auto":
             config.trainer.precision = precision  # what it was, wherever the file is read
         config.resume = config.overwrite = False  # how this session began is no part of the run
-        content: str = self.parser.dump(config, skip_none=False)
+        content: str = self.parser.dump(config, skip_none=False, skip_check=True)
         return content

@@ -112,8 +112,9 @@ def test_names_that_are_none_are_refused(helper, names, capsys):
 
 
 @pytest.mark.slow
-def test_panels_read_another_run_s_configuration_in_the_same_way(helper, tmp_path):
-    (tmp_path / "config.yaml").write_text(f"data:\n  class_path: {helper}.Data\n")
+def test_panels_read_another_run_s_configuration_in_the_same_way(helper, demo_scenes, tmp_path):
+    section = {"class_path": f"{helper}.Data", "init_args": {"root": str(demo_scenes)}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"data": section}))
     with pytest.raises(ConfigError, match=rf"names {helper}\.Data.*--allow_modules {helper}"):
         write_panels((tmp_path, tmp_path), [], tmp_path / "panels")
     assert helper not in sys.modules
