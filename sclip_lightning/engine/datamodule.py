@@ -6,6 +6,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from sclip_lightning.data.reading.dataset import KeptSamples, Sample, keep
+from sclip_lightning.data.reading.handover import InOnePiece
 from sclip_lightning.data.reading.sampler import ShardSampler
 from sclip_lightning.data.reading.segmentation_data import SegmentationData
 from sclip_lightning.data.reading.workers import ignore_interrupt
@@ -67,7 +68,7 @@ class SegmentationDataModule(LightningDataModule):
             sampler=self._shard,
             num_workers=workers,
             timeout=READING_TIME if workers else 0,
-            collate_fn=list,
+            collate_fn=InOnePiece if workers else list,
             worker_init_fn=ignore_interrupt,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sclip_lightning.data.reading.benchmark import Benchmark
 from sclip_lightning.errors import RunError
-from sclip_lightning.metrics import BoundaryF1, SegmentationScores, count_seams
+from sclip_lightning.metrics import BoundaryF1, SegmentationScores, boundary_counts_at, count_seams
 from sclip_lightning.metrics.confusion import in_bytes
 from sclip_lightning.records import BoundaryTotals, ImageCounts, ImageRecord, Seams, Totals, scores_of, sum_up
 
@@ -57,14 +57,15 @@ class Evaluation(nn.Module):
         Raises:
             DataError: The labels are none of these.
         """
-        device = self.regions.confusion.device
         # Once for all three: bytes are checked and compared eight times as fast as int64.
-        prediction, target = (in_bytes(labels.to(device)) for labels in (prediction, target))
+        prediction, target = (in_bytes(labels.cpu()) for labels in (prediction, target))
         self.regions.update(prediction, target)
+        tolerances = [metric.tolerance for metric in self.boundaries]
+        counts = boundary_counts_at(tolerances, prediction, target, self.regions.num_classes) if tolerances else []
         boundaries = {}
-        for name, metric in zip(self.boundary_names, self.boundaries, strict=True):
-            metric.update(prediction, target)
-            boundaries[name] = _sparse_rows(metric.latest)
+        for name, metric, counted in zip(self.boundary_names, self.boundaries, counts, strict=True):
+            metric.update(prediction, target, counted)
+            boundaries[name] = _sparse_rows(counted)
         confusion = self.regions.latest
         pairs = confusion.nonzero().T
         seams = None if borders is None else Seams(*count_seams(prediction, target, borders))

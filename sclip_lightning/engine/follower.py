@@ -2,22 +2,18 @@
 
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from sclip_lightning.data.reading.dataset import SKIP_ADVICE, Sample
+from sclip_lightning.data.reading.dataset import Sample
 from sclip_lightning.engine import wiring
 from sclip_lightning.engine.context import RunContext
 from sclip_lightning.engine.environment import counting_device
 from sclip_lightning.engine.evaluation import Evaluation
 from sclip_lightning.engine.module import SegmentationModule
 from sclip_lightning.engine.recording import Recording
+from sclip_lightning.engine.scorer import Scorer
 from sclip_lightning.engine.session_end import add_up
 from sclip_lightning.engine.session_start import begin_session
-from sclip_lightning.errors import DataError
 from sclip_lightning.model.assembly import build_segmentor
 from sclip_lightning.model.recall import GIB, Recall
 from sclip_lightning.records import load_records
@@ -74,14 +70,23 @@ class Follower:
         data = leader.data.renamed(self.classes)
         settings = wiring.settle(options, data)
         self.texts = lead.ranks.on_first(lambda: wiring.embed_classes(clip, settings, data, leader.device))
-        self._leader, self._on_error = leader, data.on_error
+        self._leader = leader
         self._segmentor = build_segmentor(leader.networks, self.texts, settings, leader.recall).to(leader.device)
         self._evaluation = Evaluation(data.benchmark).to(counting_device(leader.device))
         recording = Recording(self.folder, lead.ranks.rank)
         warnings = wiring.warnings_of(self._segmentor, options, settings, data)
         self.context = RunContext(
-            self.folder, data.benchmark, data.dataset, recording, lead.ranks, lead.parts, lead.segment, warnings
+            self.folder,
+            data.benchmark,
+            data.dataset,
+            recording,
+            lead.ranks,
+            lead.parts,
+            lead.segment,
+            warnings,
+            behind=lead.behind,
         )
+        self._scorer = Scorer(self.context, self._evaluation, self._segmentor, data.on_error == "skip")
         self._finished: set[str] = lead.ranks.on_first(recording.finished)
         self._complete = self._finished.issuperset(self.context.ids)
         sizes = wiring.sizes_that_fit(self.context, self._segmentor, options, settings, data)
@@ -104,37 +109,11 @@ class Follower:
         """
         if sample["id"] in self._finished:
             return
-        started = time.perf_counter()
-        behind = self._leader.context.behind
-        try:
-            labels = self._leader.segment(sample, segmentor=self._segmentor).labels
-        except DataError as error:
-            behind.wait()  # what came before this image comes first, errors included
-            self._skip(sample["id"], error)
-            return
-        behind.hand_over(partial(self._count, sample, labels, time.perf_counter() - started))
-
-    @torch.inference_mode()  # as in the trainer's thread, whose tensors allow no other
-    def _count(self, sample: Sample, labels: Tensor, seconds: float) -> None:
-        """Behind the network: count and record an image that took so many seconds to segment."""
-        started = time.perf_counter()
-        try:
-            borders = self._segmentor.borders(sample["image"], labels)
-            counts = self._evaluation.update(labels, sample["mask"], borders)
-        except DataError as error:
-            self._skip(sample["id"], error)
-            return
-        seconds += time.perf_counter() - started
-        self.context.recording.scored(sample["id"], counts, seconds, sample["fingerprint"])
-
-    def _skip(self, id_: str, error: DataError) -> None:
-        if self._on_error == "stop":
-            raise DataError(f"{error} {SKIP_ADVICE}") from error
-        self.context.recording.skipped(id_, str(error))
+        self._scorer.take(sample, lambda: self._leader.segment(sample, segmentor=self._segmentor))
 
     def end(self) -> None:
         """Merge the records of all devices and write the results, before the leader does. A collective."""
-        self._leader.context.behind.wait()
+        self.context.behind.wait()
         seconds = time.perf_counter() - self._started
         add_up(self.context, self._evaluation, self._leader.stop, seconds, anything_done=not self._complete)
         if self.context.is_first and self.context.results is not None:

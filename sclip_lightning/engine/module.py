@@ -4,12 +4,11 @@ import time
 from functools import partial
 from typing import Any, cast
 
-import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from sclip_lightning.data.reading.dataset import SKIP_ADVICE, Sample
+from sclip_lightning.data.reading.dataset import Sample
 from sclip_lightning.data.reading.segmentation_data import SegmentationData
 from sclip_lightning.data.reading.transforms import check_patch
 from sclip_lightning.engine import wiring
@@ -18,6 +17,7 @@ from sclip_lightning.engine.datamodule import SegmentationDataModule
 from sclip_lightning.engine.environment import counting_device
 from sclip_lightning.engine.evaluation import Evaluation
 from sclip_lightning.engine.interruption import StopRequest
+from sclip_lightning.engine.scorer import Scorer
 from sclip_lightning.engine.session_end import end_session
 from sclip_lightning.engine.session_start import begin_session, open_run, remaining_images
 from sclip_lightning.errors import DataError
@@ -108,6 +108,7 @@ class SegmentationModule(LightningModule):
         notes = [*wiring.notes_on(options, settings, data), *self.context.warnings]
         boundaries, complete = self.evaluation.boundary_names, not self.datamodule.remaining
         begin_session(self.context, data, boundaries, self._protocol, notes, complete)
+        self._scorer = Scorer(self.context, self.evaluation, self.segmentor, data.on_error == "skip")
         self._started = time.perf_counter()
         self.stop.begin_images()
 
@@ -127,43 +128,11 @@ class SegmentationModule(LightningModule):
             self.stop.check()
             if not self.datamodule.owns(sample["index"]):
                 continue  # a rank without images runs along on a borrowed one
-            started = time.perf_counter()
-            try:
-                output = self.segment(sample, self.context.probabilities_wanted)
-            except DataError as error:
-                self.context.behind.wait()  # what came before this image comes first, errors included
-                self._skip(sample["id"], error)
-                continue
-            self.context.behind.hand_over(partial(self._score, sample, output, time.perf_counter() - started))
-            outputs[sample["id"]] = output
+            segment = partial(self.segment, sample, self.context.probabilities_wanted)
+            output = self._scorer.take(sample, segment)
+            if output is not None:
+                outputs[sample["id"]] = output
         return outputs
-
-    @torch.inference_mode()  # as in the trainer's thread, whose tensors allow no other
-    def _score(self, sample: Sample, output: ImageOutput, seconds: float) -> None:
-        """Behind the network: count an image, record it, and let callbacks make of it what they do.
-
-        Args:
-            sample: What was segmented.
-            output: What came out.
-            seconds: How long that took.
-        """
-        started = time.perf_counter()
-        try:
-            borders = self.segmentor.borders(sample["image"], output.labels)
-            counts = self.evaluation.update(output.labels, sample["mask"], borders)
-        except DataError as error:
-            self._skip(sample["id"], error)
-            return
-        seconds += time.perf_counter() - started
-        self.context.recording.scored(sample["id"], counts, seconds, sample["fingerprint"])
-        for keep in self.context.each_image:
-            keep(sample, output, counts)
-
-    def _skip(self, id_: str, error: DataError) -> None:
-        """Record that an image cannot be scored, or refuse that."""
-        if self.data.on_error == "stop":
-            raise DataError(f"{error} {SKIP_ADVICE}") from error
-        self.context.recording.skipped(id_, str(error))
 
     def segment(
         self, sample: Sample, probabilities: bool = False, segmentor: SlidingWindowSegmentor | None = None

@@ -4,11 +4,12 @@ Each score is a pair: pure functions over tensors, and a ``torchmetrics.Metric``
 sums are integers, so a result has the same digits however the images are split over devices.
 """
 
-from sclip_lightning.metrics.boundary import boundary_counts, fill_void, precision_recall_f1
+from sclip_lightning.metrics.boundary import boundary_counts, boundary_counts_at, precision_recall_f1
 from sclip_lightning.metrics.boundary_f1 import BoundaryF1, BoundaryScores
 from sclip_lightning.metrics.confusion import RegionScores, confusion_matrix, scores
 from sclip_lightning.metrics.iou import SegmentationScores
 from sclip_lightning.metrics.seams import count_seams
+from sclip_lightning.metrics.void import fill_void
 
 __all__ = [
     "BoundaryF1",
@@ -16,6 +17,7 @@ __all__ = [
     "RegionScores",
     "SegmentationScores",
     "boundary_counts",
+    "boundary_counts_at",
     "confusion_matrix",
     "count_seams",
     "fill_void",

@@ -80,9 +80,17 @@ class BoundaryF1(Metric):
         for name, shape in shapes.items():
             self.add_state(name, torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Count one image; raises ``DataError`` on a label outside the table."""
-        self.latest = counts = boundary_counts(prediction, target, self.num_classes, self.tolerance, self.ignore_index)
+    def update(self, prediction: Tensor, target: Tensor, counts: Tensor | None = None) -> None:
+        """Count one image; raises ``DataError`` on a label outside the table.
+
+        Args:
+            prediction: See above.
+            target: See above.
+            counts: What ``boundary_counts`` gives for both, where ``boundary_counts_at`` has counted it beside others.
+        """
+        if counts is None:
+            counts = boundary_counts(prediction, target, self.num_classes, self.tolerance, self.ignore_index)
+        self.latest = counts
         _, _, f1 = precision_recall_f1(counts)
         class_scores = (f1.nan_to_num() * FIXED_POINT).round().long()
         scored = ~f1.isnan()

@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 
 from sclip_lightning.errors import ConfigError, DataError
-from sclip_lightning.metrics import boundary_counts, fill_void, precision_recall_f1
+from sclip_lightning.metrics import boundary_counts, boundary_counts_at, fill_void, precision_recall_f1
 from tests.golden import Recording
 
 GOLDEN = Recording("boundary")
@@ -97,6 +97,29 @@ def test_fill_then_count_is_count_with_fill():
     prediction, target = (torch.from_numpy(x) for x in random_maps(5, (30, 41)))
     filled = boundary_counts(prediction, fill_void(target, 3), 4, 3, fill=False)
     assert boundary_counts(prediction, target, 4, 3).equal(filled)
+
+
+@pytest.mark.parametrize("fill", [True, False])
+@pytest.mark.parametrize("shape", [(30, 41), (1, 40), (40, 1), (97, 70)])
+def test_several_tolerances_at_once_are_each_by_itself(shape, fill):
+    """Void makes the contours that are filled less far others than those of the largest tolerance."""
+    tolerances = [3, 0.0075, 9.3, 1, 0.2]
+    for seed in range(3):
+        maps = [torch.from_numpy(x) for x in random_maps(seed, shape, classes=70, ignored=0.4)]
+        together = boundary_counts_at(tolerances, *maps, 70, fill=fill)
+        for tolerance, counts in zip(tolerances, together, strict=True):
+            assert counts.equal(boundary_counts(*maps, 70, tolerance, fill=fill))
+
+
+def test_labels_that_are_ruled_out_by_cells_are_farther_than_the_tolerance():
+    """Of one class there are two pixels, at every distance and direction up to beyond two cells."""
+    for distance in range(1, 20):
+        for step in ((0, distance), (distance, 0), (distance, distance)):
+            target, prediction = torch.zeros(60, 60, dtype=int), torch.zeros(60, 60, dtype=int)
+            target[20, 21], prediction[20 + step[0], 21 + step[1]] = 1, 1
+            hit = [int(np.hypot(*step) < theta) for theta in (2, 7.5, 18)]
+            counts = boundary_counts_at([2, 7.5, 18], prediction, target, 2)
+            assert [one[1].tolist() for one in counts] == [[1, 1, h, h] for h in hit]
 
 
 def test_fill_ties_and_reach():
