@@ -1,7 +1,7 @@
 """What segmenting one image gives."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,10 @@ class Prediction:
         """
         return self._class_maps().cpu().numpy()
 
+    def labels_only(self) -> "Prediction":
+        """The same without what probabilities are made of, which may take far more memory than labels and image."""
+        return replace(self, _class_maps=_no_class_maps)
+
     def counts(self) -> npt.NDArray[np.int64]:
         """[C] number of pixels that each class takes."""
         return count_labels(self.labels, len(self.classes))
@@ -66,3 +70,7 @@ class Prediction:
         """
         with replacing(Path(path)) as temporary:
             label_image(self.labels, self.palette).save(temporary, format="PNG")
+
+
+def _no_class_maps() -> Tensor:
+    raise ValueError("Nothing is kept of this prediction that probabilities could be made of.")

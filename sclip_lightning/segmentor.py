@@ -14,12 +14,10 @@ import PIL.Image
 import torch
 from torch import Tensor
 
-from sclip_lightning.data.reading.images import ImageInput, RegionsInput, to_rgb
-from sclip_lightning.data.reading.layout import expand
+from sclip_lightning.data.reading.images import ImageInput, RegionsInput
+from sclip_lightning.data.reading.prepared import PreparedImage, prepared_image
 from sclip_lightning.data.reading.regions import unread_maps, without_maps
-from sclip_lightning.data.reading.segments import to_segments
 from sclip_lightning.data.reading.several import with_maps
-from sclip_lightning.data.reading.transforms import check_patch, image_pipeline, prepare
 from sclip_lightning.errors import ConfigError, DataError
 from sclip_lightning.files import cache_folder
 from sclip_lightning.model.assembly import build_segmentor, load_networks
@@ -157,7 +155,7 @@ class Segmentor:
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is a Sequence[str], and is one image
         self,
-        image: ImageInput,
+        image: ImageInput | PreparedImage,
         classes: Classes | Vocabulary,
         background: Background = False,
         regions: RegionsInput | None = None,
@@ -174,7 +172,7 @@ class Segmentor:
 
     def predict(
         self,
-        image: ImageInput | Sequence[ImageInput],
+        image: ImageInput | PreparedImage | Sequence[ImageInput],
         classes: Classes | Vocabulary,
         background: Background = False,
         regions: Any = None,
@@ -185,7 +183,8 @@ class Segmentor:
             image: A path, a PIL image, a numpy array [H, W, 3] uint8 or a tensor [3, H, W] uint8, all RGB; see
                 :func:`~sclip_lightning.data.reading.images.to_rgb`. Or a list of such, of any sizes: the predictions
                 then come in its order, each with the labels that its image would get alone. For more than memory
-                holds, see :meth:`predict_each`.
+                holds, see :meth:`predict_each`. Or what :meth:`prepare` made of one image for
+                these classes, its segment map included.
             classes: A text such as ``"cat, grass=lawn|meadow, sky"``, a list of names, or a mapping from name to
                 synonyms; see :meth:`Vocabulary.parse`. Their embeddings are kept in memory and on disk.
             background: Add a class 0 for whatever is none of the classes: True for the published words, ``"auto"`` for
@@ -200,6 +199,8 @@ class Segmentor:
                 part reads one.
         """
         vocabulary = self.vocabulary(classes, background)
+        if isinstance(image, PreparedImage):
+            return self._segment(image, vocabulary)
         if isinstance(image, str) or not isinstance(image, Sequence):
             self._check_regions(regions)
             return self._predict(image, vocabulary, regions)
@@ -265,25 +266,47 @@ class Segmentor:
     ) -> Tensor:
         return self._predict(rgb, vocabulary, regions)._class_maps()
 
-    @torch.no_grad()
-    def _predict(self, image: ImageInput, vocabulary: Vocabulary, regions: RegionsInput | None) -> Prediction:
-        rgb = to_rgb(image)
+    def prepare(
+        self,
+        image: ImageInput,
+        classes: Classes | Vocabulary,
+        background: Background = False,
+        regions: RegionsInput | None = None,
+    ) -> PreparedImage:
+        """Do what :meth:`predict` does before the network; a thread may, for the next image.
+
+        Args:
+            image: As for :meth:`predict`, one image.
+            classes: Likewise, since short sides of benchmarks differ.
+            background: Likewise.
+            regions: Likewise.
+
+        Raises:
+            DataError: As :meth:`predict`, but for memory.
+            ConfigError: As :meth:`predict`.
+        """
+        self._check_regions(regions)
+        return self._prepare(image, self.vocabulary(classes, background), regions)
+
+    def _prepare(self, image: ImageInput, vocabulary: Vocabulary, regions: RegionsInput | None) -> PreparedImage:
         model, settings = self._fitted(vocabulary)
-        source = str(image) if isinstance(image, str | Path) else "The image"
-        size = rgb.shape[0], rgb.shape[1]
-        short_side, long_side = settings.protocol.short_side, settings.protocol.long_side
-        network_input = prepare(image_pipeline(short_side, long_side), rgb, source, resizes=short_side != 0)
-        check_patch(network_input, model.tower.patch_size, source, size)
-        segments = None
-        if regions is not None and self.options.region_readers:
-            given = expand(regions) if isinstance(regions, str) else regions
-            segments = torch.from_numpy(to_segments(given, size)).to(self.device)
+        protocol, read = settings.protocol, regions if self.options.region_readers else None
+        return prepared_image(image, read, protocol.short_side, protocol.long_side, model.tower.patch_size)
+
+    def _predict(self, image: ImageInput, vocabulary: Vocabulary, regions: RegionsInput | None) -> Prediction:
+        return self._segment(self._prepare(image, vocabulary, regions), vocabulary)
+
+    @torch.no_grad()
+    def _segment(self, image: PreparedImage, vocabulary: Vocabulary) -> Prediction:
+        model, settings = self._fitted(vocabulary)
+        rgb, size = image.rgb, (image.rgb.shape[0], image.rgb.shape[1])
         autocast = torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None)
         names = len(model.queries), len(vocabulary.names)
-        check_memory(source, size, names, self.options, settings, self.device)
-        with memory_for(source, size, self.options), autocast:
+        check_memory(image.source, size, names, self.options, settings, self.device)
+        with memory_for(image.source, size, self.options), autocast:
             native = torch.from_numpy(rgb).permute(2, 0, 1).to(self.device)
-            segmentation = model.predict(network_input.to(self.device), size, native, segments)
+            regions = None if image.regions is None else image.regions.to(self.device)
+            segmentation = model.predict(image.pixels.to(self.device), size, native, regions)
         few = len(vocabulary.names) <= 256
         labels = segmentation.labels.to("cpu", torch.uint8 if few else torch.int32)
         segmentation = replace(segmentation, labels=labels)  # so that those of 8 bytes a pixel are not kept

@@ -98,6 +98,18 @@ def test_a_prediction_in_full(load, rgb):
     assert sum(shares.values()) == pytest.approx(1)
 
 
+def test_what_was_prepared_before_gives_the_same(load, rgb, tmp_path):
+    Image.fromarray(rgb).save(tmp_path / "photo.png")
+    segmentor = load()
+    prepared = segmentor.prepare(tmp_path / "photo.png", CLASSES)
+    expected, found = segmentor.predict(rgb, CLASSES), segmentor.predict(prepared, CLASSES)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    assert prepared.source == str(tmp_path / "photo.png")
+    with pytest.raises(ValueError, match="Nothing is kept"):
+        _ = found.labels_only().probabilities
+
+
 def test_probabilities_are_refined(load, rgb):
     refined = load(refiners=[PAMR(2)]).predict(rgb, CLASSES)
     np.testing.assert_array_equal(refined.labels, refined.probabilities.argmax(axis=0))

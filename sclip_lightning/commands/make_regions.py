@@ -51,7 +51,7 @@ def run_make_regions(arguments: Sequence[str]) -> None:
         files=files,
         folder=Path(options.output_dir).expanduser().absolute(),
         on_error=options.on_error,
-        read=to_rgb if turned else read_image,
+        read_rgb=to_rgb if turned else read_image,
         turned=turned,
     )
     outcome = carried_out(job, launch, lambda team: maker.load(team.device), _explain, options.overwrite)

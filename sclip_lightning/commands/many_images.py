@@ -63,7 +63,7 @@ def name_skipped(skipped: Sequence[str]) -> None:
         sys.stderr.write(f"Skipped: {problem}\n")
 
 
-def refuse_skipped(job: ImageJob[Any, Any], skipped: Sequence[str]) -> None:
+def refuse_skipped(job: ImageJob[Any, Any, Any, Any], skipped: Sequence[str]) -> None:
     """Raise DataError where images were left out: the others are done, but the command has not done all."""
     if skipped:
         were = "was" if len(skipped) == 1 else "were"

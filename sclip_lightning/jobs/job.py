@@ -20,12 +20,17 @@ __all__ = ["ImageJob", "OnError"]
 OnError = Literal["stop", "skip"]
 
 W = TypeVar("W")
+R = TypeVar("R")
+M = TypeVar("M")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageJob(ABC, Generic[W, T]):
+class ImageJob(ABC, Generic[W, R, M, T]):
     """What is asked for; ``W`` makes the results, and ``T`` is what is said of them in the end.
+
+    An image is read (``R``), its results are made (``M``), and then they are written. These may be three threads, each
+    of which takes one image after the other: what is read and what is made must not know of each other.
 
     What is written about all images together, the first process alone writes.
 
@@ -70,12 +75,28 @@ class ImageJob(ABC, Generic[W, T]):
         """The files that an image gets."""
 
     @abstractmethod
-    def make(self, worker: W, file: ImageFile) -> Record:
-        """Make an image's results and write them; returns what is recorded of it.
+    def weight(self, worker: W, pixels: int) -> int:
+        """Most bytes that are kept of an image of so many pixels while it waits, as read or as made."""
+
+    @abstractmethod
+    def read(self, worker: W, file: ImageFile) -> R:
+        """Read an image, and get it ready for the worker.
 
         Raises:
-            DataError: The image cannot be read, or nothing can be made of it.
+            DataError: It cannot be read.
         """
+
+    @abstractmethod
+    def make(self, worker: W, file: ImageFile, read: R) -> M:
+        """Make an image's results; nothing is written yet.
+
+        Raises:
+            DataError: Nothing can be made of it.
+        """
+
+    @abstractmethod
+    def write(self, file: ImageFile, made: M) -> Record:
+        """Write an image's results; returns what is recorded of it."""
 
     @abstractmethod
     def skipped(self, file: ImageFile, problem: str) -> Record:

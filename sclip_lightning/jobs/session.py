@@ -1,17 +1,20 @@
 """One session over the images of a job: share them among processes, make the results of each and record it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from datetime import datetime
+from functools import partial
 from typing import Generic, TypeVar
 
 from tqdm import tqdm
 
-from sclip_lightning.data.reading.images import ImageFile
+from sclip_lightning.data.reading.images import ImageFile, turned_size
 from sclip_lightning.engine.arrivals import Arrivals
+from sclip_lightning.engine.behind import Behind, has_spare_core
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.engine.orderly_end import orderly_end
-from sclip_lightning.errors import DataError, RunError, message_of
+from sclip_lightning.errors import DataError, RunError, StoppedError, message_of
+from sclip_lightning.jobs.ahead import Ahead
 from sclip_lightning.jobs.job import ImageJob
 from sclip_lightning.jobs.manifest import open_folder
 from sclip_lightning.jobs.processes import Launch, Team
@@ -22,14 +25,20 @@ from sclip_lightning.records.run_folder import clear_run, locked, remove_leftove
 __all__ = ["carried_out"]
 
 W = TypeVar("W")
+R = TypeVar("R")
+M = TypeVar("M")
 T = TypeVar("T")
 
+#: Most bytes of an image that waits, to be worked on or to be written: those of a camera's 12 megapixels with their
+#: labels, 61 MB. One image ahead and three behind then are a quarter of a GiB; a process that has loaded CLIP takes
+#: one and a half (benchmarks/RESULTS.md, photographs). Larger images are done by themselves, and have all memory.
+WAITING_BYTES = 2**26
 #: What an image of which nothing can be made raises; others go through.
 _OF_AN_IMAGE = (DataError, MemoryError, RuntimeError)
 
 
 def carried_out(
-    job: ImageJob[W, T],
+    job: ImageJob[W, R, M, T],
     launch: Launch,
     load: Callable[[Team], W],
     explain: Callable[[BaseException], str | None],
@@ -56,7 +65,7 @@ def carried_out(
     if launch.is_first:
         open_folder(job.folder, job.kind)
     stop = StopRequest()
-    session: _JobSession[W, T] | None = None
+    session: _JobSession[W, R, M, T] | None = None
 
     def progress() -> str:
         return _nothing_done(job) if session is None else session.progress()
@@ -77,11 +86,11 @@ def carried_out(
         return session.run(worker)
 
 
-def _nothing_done(job: ImageJob[W, T]) -> str:
+def _nothing_done(job: ImageJob[W, R, M, T]) -> str:
     return f"No image was done in this session; what was there before is in {job.folder}."
 
 
-class _JobSession(Generic[W, T]):
+class _JobSession(Generic[W, R, M, T]):
     """A process's part in a session; every method is called by all processes, in the same order.
 
     Args:
@@ -92,7 +101,7 @@ class _JobSession(Generic[W, T]):
     """
 
     def __init__(
-        self, job: ImageJob[W, T], team: Team, stop: StopRequest, explain: Callable[[BaseException], str | None]
+        self, job: ImageJob[W, R, M, T], team: Team, stop: StopRequest, explain: Callable[[BaseException], str | None]
     ) -> None:
         self.job = job
         self.team = team
@@ -143,33 +152,86 @@ class _JobSession(Generic[W, T]):
         self._writer = RecordWriter(job.folder, number, team.rank)
         arrivals = Arrivals(job.folder, number, team.rank)
         stop.begin_images()
-        own = remaining[team.rank :: team.number]  # as many as there are: none is done twice, and none padded
-        for index in tqdm(own, job.kind.bar, unit="image", disable=not team.is_first):
-            stop.check()
-            self._do(worker, job.files[index])
+        own = [job.files[index] for index in remaining[team.rank :: team.number]]  # none is done twice, none padded
+        with tqdm(total=len(own), desc=job.kind.bar, unit="image", disable=not team.is_first) as self._bar:
+            ahead, self._behind = Ahead(partial(job.read, worker)), Behind()
+            try:
+                for file, waits, following in self._in_turn(worker, own):
+                    self._behind.check()
+                    stop.check()
+                    self._do(worker, file, waits, ahead, following)
+                self._behind.wait()
+            except StoppedError:
+                self._behind.wait()  # what goes wrong with an image in hand is said instead, as ever
+                raise
+            finally:  # however it ends, what was made is written before anybody counts what is done
+                ahead.end()
+                self._behind.end()
         self._writer.close()
         arrivals.arrive()
         arrivals.wait_for(team.number, stop.check)
 
-    def _do(self, worker: W, file: ImageFile) -> None:
-        """Do one image; nothing of it is kept in memory."""
-        try:
-            self._make(worker, file)
-        except _OF_AN_IMAGE as error:
-            problem = message_of(error) if isinstance(error, DataError) else self._explain(error)
-            if problem is None:
-                raise
-            if str(file.path) not in problem:
-                problem = f"{file.path}: {problem}"
-            if self.job.on_error == "stop":
-                raise DataError(f"{problem} To skip such images: --on_error skip. {self.progress()}") from error
-            self._writer.add(self.job.skipped(file, problem))
+    def _in_turn(self, worker: W, files: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, bool, ImageFile | None]]:
+        """Every image, whether it may wait, and the next one where that may be read while this one is worked on."""
+        threaded, left = has_spare_core(self.team.device), iter(files)
 
-    def _make(self, worker: W, file: ImageFile) -> None:
-        """Make an image's results. It is done once it has a record; where it gets none, it has no files either."""
+        def taken() -> tuple[ImageFile | None, bool]:
+            file = next(left, None)
+            return file, threaded and file is not None and self._may_wait(worker, file)
+
+        file, waits = taken()
+        while file is not None:
+            following, waits_too = taken()
+            yield file, waits, following if waits and waits_too else None
+            file, waits = following, waits_too
+
+    def _may_wait(self, worker: W, file: ImageFile) -> bool:
+        """Whether little is kept of an image while it waits."""
         try:
-            self._writer.add(self.job.make(worker, file))
-        except BaseException:
-            for path in self.job.results_of(file):
-                path.unlink(missing_ok=True)
-            raise
+            height, width = turned_size(file.path)
+        except DataError:
+            return True  # there is nothing to keep, and who reads it says why
+        return self.job.weight(worker, height * width) <= WAITING_BYTES
+
+    def _do(self, worker: W, file: ImageFile, waits: bool, ahead: Ahead[R], following: ImageFile | None) -> None:
+        """Have an image's results made, and then written, behind this thread where the image may wait."""
+        if not waits:
+            self._behind.wait()
+        try:
+            read = ahead.take(file)
+            if following is not None:
+                ahead.begin(following)
+            made = self.job.make(worker, file, read)
+        except BaseException as error:
+            self._behind.wait()  # what came before this image comes first, errors included
+            self._give_up(file, error)
+            return
+        if waits:
+            self._behind.hand_over(partial(self._write, file, made))
+        else:
+            self._write(file, made)
+
+    def _write(self, file: ImageFile, made: M) -> None:
+        """Write an image's results and record it: it is done once it has a record."""
+        try:
+            self._writer.add(self.job.write(file, made))
+        except BaseException as error:
+            self._give_up(file, error)
+        else:
+            self._bar.update()
+
+    def _give_up(self, file: ImageFile, error: BaseException) -> None:
+        """Leave an image without record and files, or record that it is skipped; raises unless it may be."""
+        for path in self.job.results_of(file):
+            path.unlink(missing_ok=True)
+        problem = None
+        if isinstance(error, _OF_AN_IMAGE):
+            problem = message_of(error) if isinstance(error, DataError) else self._explain(error)
+        if problem is None:
+            raise error
+        if str(file.path) not in problem:
+            problem = f"{file.path}: {problem}"
+        if self.job.on_error == "stop":
+            raise DataError(f"{problem} To skip such images: --on_error skip. {self.progress()}") from error
+        self._writer.add(self.job.skipped(file, problem))
+        self._bar.update()

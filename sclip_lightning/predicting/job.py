@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 
 from sclip_lightning.data.reading.images import ImageFile, check_images, stamp_of, turned_size
+from sclip_lightning.data.reading.prepared import PreparedImage
 from sclip_lightning.data.reading.regions import SegmentMaps
 from sclip_lightning.engine.environment import describe_environment
 from sclip_lightning.errors import DataError, RunError
@@ -21,6 +22,7 @@ from sclip_lightning.jobs.job import ImageJob
 from sclip_lightning.jobs.manifest import COMPLETE, Kind
 from sclip_lightning.model.description import describe_segmentor
 from sclip_lightning.pictures.png import write_png
+from sclip_lightning.prediction import Prediction
 from sclip_lightning.records.artefacts import BACKGROUND, CLASSES, CONFIG, LABELS, OVERLAYS, PREDICTIONS, SHARES
 from sclip_lightning.records.predicted import PredictedImage, PredictedImages
 from sclip_lightning.reports.cells import csv_cell
@@ -46,8 +48,22 @@ class ChosenClasses:
     words: Sequence[str] = ()
 
 
+class Read(NamedTuple):
+    """An image that was read, and what its files were then."""
+
+    image: PreparedImage
+    stamp: str
+
+
+class Made(NamedTuple):
+    """What is to be written of an image, and what its files were when it was read."""
+
+    prediction: Prediction
+    stamp: str
+
+
 @dataclass(frozen=True, kw_only=True)
-class PredictionJob(ImageJob[Segmentor, tuple[ShareTable, list[str]]]):
+class PredictionJob(ImageJob[Segmentor, Read, Made, tuple[ShareTable, list[str]]]):
     """Predictions that are asked for; in the end there are shares, and why some images have none.
 
     Attributes:
@@ -115,16 +131,31 @@ class PredictionJob(ImageJob[Segmentor, tuple[ShareTable, list[str]]]):
         """Label map and overlay of an image."""
         return self.folder / LABELS / f"{file.name}.png", self.folder / OVERLAYS / f"{file.name}.png"
 
-    def make(self, worker: Segmentor, file: ImageFile) -> PredictedImage:
-        """Segment an image and write what it gives."""
-        labels, overlay = self.results_of(file)
+    def weight(self, worker: Segmentor, pixels: int) -> int:
+        """RGB and labels; segment map, and the network's input where it has the image's size."""
+        resized = worker.settings(self.vocabulary).protocol.short_side != 0
+        return pixels * (3 + 2 + (0 if self.maps is None else 8) + (0 if resized else 12))
+
+    def read(self, worker: Segmentor, file: ImageFile) -> Read:
+        """Read an image, and its segment map where parts read one."""
         stamp = self._stamp_of(file)
         regions = None if self.maps is None else self.maps.read(file.map_names, turned_size(file.path))
-        prediction = worker.predict(file.path, self.vocabulary, regions=regions)
+        return Read(worker.prepare(file.path, self.vocabulary, regions=regions), stamp)
+
+    def make(self, worker: Segmentor, file: ImageFile, read: Read) -> Made:
+        """Segment an image."""
+        del file
+        return Made(worker.predict(read.image, self.vocabulary).labels_only(), read.stamp)
+
+    def write(self, file: ImageFile, made: Made) -> PredictedImage:
+        """Write label map and overlay, in this order."""
+        labels, overlay = self.results_of(file)
+        prediction = made.prediction
         prediction.save(labels)
         write_png(overlay, np.asarray(prediction.overlay(file.name)))
         height, width = prediction.labels.shape
-        return PredictedImage(str(file.path), file.name, (height, width), tuple(prediction.counts().tolist()), stamp)
+        pixels = tuple(prediction.counts().tolist())
+        return PredictedImage(str(file.path), file.name, (height, width), pixels, made.stamp)
 
     def skipped(self, file: ImageFile, problem: str) -> PredictedImage:
         """What is recorded of an image that gets no results."""

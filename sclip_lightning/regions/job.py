@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +21,28 @@ from sclip_lightning.regions.records import MapRecord, recorded
 
 __all__ = ["MASKS", "MapJob"]
 
+N = TypeVar("N", bound=np.generic)
+
 #: Says what maps were made with.
 MASKS = "masks.json"
 
 
+@dataclass(frozen=True, eq=False)
+class Stamped(Generic[N]):
+    """Pixels of an image, or its segment map, and what the image's file was when it was read."""
+
+    array: npt.NDArray[N]
+    stamp: str
+
+
 @dataclass(frozen=True, kw_only=True)
-class MapJob(ImageJob[LoadedMaker, tuple[list[MapRecord], list[str]]]):
+class MapJob(ImageJob[LoadedMaker, Stamped[np.uint8], Stamped[np.int32], tuple[list[MapRecord], list[str]]]):
     """Segment maps that are asked for; in the end there are the records of those made, and why images have none.
 
     Maps lie in the folder as CorrCLIP's authors publish theirs, ``<stem>.npz``.
 
     Attributes:
-        read: Reads an image as [H, W, 3] uint8 RGB.
+        read_rgb: Reads an image as [H, W, 3] uint8 RGB.
         turned: Whether it is turned as its EXIF orientation says, which those of benchmarks are not.
 
     Raises:
@@ -49,7 +59,7 @@ class MapJob(ImageJob[LoadedMaker, tuple[list[MapRecord], list[str]]]):
         counts=("empty",),
     )
 
-    read: Callable[[Path], npt.NDArray[np.uint8]]
+    read_rgb: Callable[[Path], npt.NDArray[np.uint8]]
     turned: bool
 
     def __post_init__(self) -> None:
@@ -99,16 +109,30 @@ class MapJob(ImageJob[LoadedMaker, tuple[list[MapRecord], list[str]]]):
         """Where an image's map lies."""
         return (self.folder / f"{file.path.stem}.npz",)
 
-    def make(self, worker: LoadedMaker, file: ImageFile) -> MapRecord:
-        """Make an image's map and write it as published: compressed, one array ``instance_mask``, [H, W] int32."""
-        stamp = stamp_of(file.path)
-        segments = worker.segment(self.read(file.path))
-        (path,) = self.results_of(file)
+    def weight(self, worker: LoadedMaker, pixels: int) -> int:
+        """A map of int32, which takes more than RGB."""
+        del worker
+        return 4 * pixels
+
+    def read(self, worker: LoadedMaker, file: ImageFile) -> Stamped[np.uint8]:
+        """Read an image."""
+        del worker
+        stamp = stamp_of(file.path)  # before: a file that changes meanwhile counts as changed
+        return Stamped(self.read_rgb(file.path), stamp)
+
+    def make(self, worker: LoadedMaker, file: ImageFile, read: Stamped[np.uint8]) -> Stamped[np.int32]:
+        """Make an image's map."""
+        del file
+        return Stamped(worker.segment(read.array), read.stamp)
+
+    def write(self, file: ImageFile, made: Stamped[np.int32]) -> MapRecord:
+        """Write a map as published: compressed, one array ``instance_mask``, [H, W] int32."""
+        segments, (path,) = made.array, self.results_of(file)
         with replacing(path) as temporary:  # whose name ends as that of the path, so that numpy adds no suffix
             np.savez_compressed(temporary, instance_mask=segments)
         number = int(np.count_nonzero(np.unique(segments)))
         covered = float(np.count_nonzero(segments) / segments.size)
-        return MapRecord(str(file.path), file.path.stem, number, covered, stamp)
+        return MapRecord(str(file.path), file.path.stem, number, covered, made.stamp)
 
     def skipped(self, file: ImageFile, problem: str) -> MapRecord:
         """What is recorded of an image that gets no map."""

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import resource
+import signal
+import time
 import weakref
 from contextlib import contextmanager
 from itertools import count
@@ -17,8 +20,10 @@ from sclip_lightning.cli import main
 from sclip_lightning.commands import score
 from sclip_lightning.commands.failures import explain
 from sclip_lightning.errors import DataError
+from sclip_lightning.jobs import session
 from sclip_lightning.model.memory import memory_for
 from sclip_lightning.model.options import SegmentorOptions
+from sclip_lightning.prediction import Prediction
 from sclip_lightning.records.files import RecordWriter
 from sclip_lightning.records.run_folder import new_run_folder
 from sclip_lightning.refine import PAMR, DenseCRF, RegionVote
@@ -101,16 +106,18 @@ def before_each(monkeypatch):
     return install
 
 
-def test_a_full_disk_leaves_whole_files_and_one_sentence(fails, before_each, predict):
+def test_a_full_disk_leaves_whole_files_and_one_sentence(fails, monkeypatch, predict):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    add = RecordWriter.add
 
-    def fill(number):
-        if number == 1:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    def fill(self, record):
+        add(self, record)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
 
-    before_each(fill)
     try:
-        error = fails()
+        with monkeypatch.context() as patch:
+            patch.setattr(RecordWriter, "add", fill)
+            error = fails()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "File too large" in error
@@ -154,18 +161,47 @@ def test_settings_hold_the_templates(predict):
     assert json.loads(Path("predictions/settings.json").read_text())["templates"] == ["a {}"]
 
 
-def test_nothing_of_the_image_before_is_kept(predict, monkeypatch):
-    segment, earlier = Segmentor.predict, []
+def test_of_images_before_only_what_is_to_be_written_is_kept(predict, monkeypatch):
+    segment, class_maps, pictures = Segmentor.predict, [], []
 
     def watched(self, *arguments, **options):
-        assert [reference() for reference in earlier] == [None] * len(earlier)
+        assert [reference() for reference in class_maps] == [None] * len(class_maps)
+        assert sum(reference() is not None for reference in pictures) <= 3
         prediction = segment(self, *arguments, **options)
-        earlier.append(weakref.ref(prediction))
+        class_maps.append(weakref.ref(prediction))  # which they hang on
+        pictures.append(weakref.ref(prediction.image))
         return prediction
 
     monkeypatch.setattr(Segmentor, "predict", watched)
     predict("--model.refiners=[PAMR]")
-    assert len(earlier) == IMAGES
+    assert len(pictures) == IMAGES
+
+
+def test_what_goes_wrong_behind_the_network_is_of_that_image(predict, monkeypatch, capsys):
+    draw = Prediction.overlay
+
+    def exhaust(self, title):
+        if title == "1":
+            raise MemoryError("Unable to allocate 64 GiB")
+        return draw(self, title)
+
+    monkeypatch.setattr(Prediction, "overlay", exhaust)
+    with pytest.raises(SystemExit):
+        predict("--on_error=skip")
+    assert "1.png: The machine has no memory left (Unable to allocate 64 GiB)" in capsys.readouterr().err
+    assert (done(), files()) == (["0", "2"], ["labels/0.png", "labels/2.png", "overlays/0.png", "overlays/2.png"])
+
+
+def test_what_goes_wrong_with_an_image_in_hand_is_said_of_a_session_that_stops(fails, monkeypatch):
+    def fail(self, title):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.2)  # in which the next image is segmented, and the request to stop seen
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(session, "has_spare_core", lambda device: True)
+    monkeypatch.setattr(Prediction, "overlay", fail)
+    assert "No space left on device" in fails()
+    assert files() == []
 
 
 # Memory

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from PIL import Image
 
 from sclip_lightning.cli import main
 from sclip_lightning.data.reading.pixels import MOST_PIXELS, allow_pixels
+from sclip_lightning.jobs import session
 from sclip_lightning.prediction import Prediction
 from sclip_lightning.records.predicted import PredictedImages
+from sclip_lightning.records.whole import is_whole
 from sclip_lightning.segmentor import Segmentor
 from tests.fake_data import draw_labels, write_image
 from tests.forked import start_sclip
@@ -65,16 +68,22 @@ def fails(predict, capsys):
 
 
 @pytest.fixture
-def segmented(monkeypatch):
-    """Names of the images that were segmented, which grows."""
-    segment, seen = Segmentor.predict, []
+def taken(monkeypatch):
+    """Names of the images that were read to be segmented, which grows."""
+    prepare, seen = Segmentor.prepare, []
 
     def wrapped(self, path, *arguments, **options):
         seen.append(path.stem)
-        return segment(self, path, *arguments, **options)
+        return prepare(self, path, *arguments, **options)
 
-    monkeypatch.setattr(Segmentor, "predict", wrapped)
+    monkeypatch.setattr(Segmentor, "prepare", wrapped)
     return seen
+
+
+@pytest.fixture
+def has_spare_core(monkeypatch):
+    """Say whether there is a core for a thread beside the network."""
+    return lambda whether: monkeypatch.setattr(session, "has_spare_core", lambda device: whether)
 
 
 def settings(folder="predictions"):
@@ -93,7 +102,7 @@ def content(folder):
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
-def test_given_again_it_does_what_is_left(predict, segmented, capsys):
+def test_given_again_it_does_what_is_left(predict, taken, capsys):
     predict()
     first, printed = content("predictions"), capsys.readouterr().out
     assert settings()["state"] == "complete"
@@ -101,9 +110,9 @@ def test_given_again_it_does_what_is_left(predict, segmented, capsys):
     Path("predictions/overlays/4.png").write_bytes(b"torn")
     write_image(Path("photos/5.png"), draw_labels((60, 64), 21, seed=9))  # another image under the name
     write_image(Path("photos/6.png"), draw_labels((48, 64), 21, seed=6))
-    del segmented[:]
+    del taken[:]
     predict()
-    assert segmented == ["2", "4", "5", "6"]
+    assert taken == ["2", "4", "5", "6"]
     assert {name for name, bytes_ in content("predictions").items() if first.get(name) != bytes_} == {
         *("labels/5.png", "labels/6.png", "overlays/5.png", "overlays/6.png", "shares.csv")
     }
@@ -111,12 +120,12 @@ def test_given_again_it_does_what_is_left(predict, segmented, capsys):
     assert (settings()["images"], len(settings()["sessions"])) == (IMAGES + 1, 2)
     before = content("predictions")
     predict()
-    assert len(segmented) == 4
+    assert len(taken) == 4
     assert (content("predictions"), len(settings()["sessions"])) == (before, 2)
     assert printed.splitlines()[1] in capsys.readouterr().out
 
 
-def test_other_settings_are_refused(predict, fails, segmented):
+def test_other_settings_are_refused(predict, fails, taken):
     predict()
     before = content("predictions")
     for option, said in (("--short_side=48", "short_side 64, now 48"), ("--classes=cat, dog", "class_names")):
@@ -127,7 +136,7 @@ def test_other_settings_are_refused(predict, fails, segmented):
     assert content("predictions") == before
     predict("--short_side=48", "--overwrite")
     assert settings()["short_side"] == 48
-    assert len(segmented) == 2 * IMAGES
+    assert len(taken) == 2 * IMAGES
 
 
 def test_other_images_are_refused(predict, fails):
@@ -152,16 +161,16 @@ def test_predictions_of_an_earlier_version_are_named(fails):
     assert "another version of sclip_lightning wrote it" in fails()
 
 
-def test_skipped_images_are_tried_again(predict, fails, capsys, segmented):
+def test_skipped_images_are_tried_again(predict, fails, capsys, taken):
     whole = Path("photos/1.png").read_bytes()
     Path("photos/1.png").write_bytes(whole[:-300])
     Path("photos/3.png").write_text("no image")
     assert "2 of 6 images were skipped" in fails("--on_error=skip")
     assert [Path(text.split(" ")[0]).name for text in settings()["skipped"]] == ["1.png", "3.png"]
     Path("photos/1.png").write_bytes(whole)
-    del segmented[:]
+    del taken[:]
     assert "1 of 6 images was skipped" in fails("--on_error=skip")
-    assert segmented == ["1", "3"]
+    assert taken == ["1", "3"]
     assert names() == ["0", "1", "2", "4", "5"]
     assert len(settings()["skipped"]) == 1
     Path("photos/1.png").write_bytes(whole[:-300])  # what it had before must not stay
@@ -170,15 +179,56 @@ def test_skipped_images_are_tried_again(predict, fails, capsys, segmented):
     assert not Path("predictions/labels/1.png").exists()
 
 
+# Behind the network
+
+
+def test_files_are_written_behind_the_network_of_a_few_images(predict, taken, has_spare_core, monkeypatch):
+    """What a kill would cost at most: one image in the network's thread, one being written, two that wait."""
+    has_spare_core(False)
+    predict("--output_dir=alone")
+    alone = content("alone")
+    del taken[:]
+
+    segment, save, segmented, seen, threads = Segmentor.predict, Prediction.save, [], [], set()
+
+    def noted(self, image, *arguments):
+        segmented.append(image.source)
+        return segment(self, image, *arguments)
+
+    def slow(self, path):
+        threads.add(threading.current_thread())
+        deadline = time.monotonic() + PATIENCE
+        while not seen and (len(segmented) < 4 or len(taken) < 5):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        if not seen:
+            time.sleep(0.05)  # in which nobody may go on
+            seen.append((len(segmented), len(taken), len(PredictedImages(Path("behind")).done)))
+        save(self, path)
+
+    monkeypatch.setattr(Segmentor, "predict", noted)
+    monkeypatch.setattr(Prediction, "save", slow)
+    has_spare_core(True)
+    predict("--output_dir=behind")
+    assert (seen, content("behind")) == ([(4, 5, 0)], alone)
+    assert [thread.name for thread in threads] == ["behind-the-network"]
+    threads.clear()
+    monkeypatch.setattr(session, "WAITING_BYTES", 5 * 50 * 64)  # which of all images the first three have
+    del taken[:]
+    predict("--output_dir=large")
+    assert content("large") == alone
+    assert {thread.name for thread in threads} == {"behind-the-network", threading.main_thread().name}
+
+
 # Exports
 
 
-def test_exports_of_a_finished_folder(predict, segmented):
+def test_exports_of_a_finished_folder(predict, taken):
     predict("--export=[coco,polygons]", "--output_dir=at-once")
     predict("--output_dir=later")
-    del segmented[:]
+    del taken[:]
     predict("--output_dir=later", "--export=[coco,polygons]")
-    assert not segmented
+    assert not taken
     assert content("at-once") == content("later")
 
 
@@ -259,17 +309,22 @@ def wait_for_records(process, folder, number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_in_two_processes_and_gone_on(arguments, predict, number):
+def test_killed_in_two_processes_and_gone_on(arguments, predict, has_spare_core, number):
     export = "--export=[coco,polygons]"
+    has_spare_core(False)
     predict("--output_dir=whole", export)
+    has_spare_core(True)
     command = [*arguments, "--output_dir=ended", export, "--devices=2"]
     process = start_sclip(*command)
     wait_for_records(process, "ended", 2)
     os.killpg(process.pid, number)
     process.wait(PATIENCE)
     error = process.stderr.read()
-    done = len(PredictedImages(Path("ended")).done)
+    images = [name for name, _ in PredictedImages(Path("ended")).done.values()]
+    done = len(images)
     assert 2 <= done < IMAGES
+    # Whatever has a record has its files.
+    assert all(is_whole(Path(f"ended/{folder}/{name}.png")) for name in images for folder in ("labels", "overlays"))
     assert settings("ended")["state"] == "unfinished"
     if number == signal.SIGTERM:
         assert process.returncode == 130
@@ -309,7 +364,7 @@ def test_memory_does_not_grow_with_the_number_of_images(predict, monkeypatch):
         Path(f"photos/many{i:04}.png").write_bytes(image)
     peaks = []
 
-    def segmented(self, path, vocabulary, **options):
+    def segmented(self, image, vocabulary):
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         labels = np.zeros((side, side), np.uint8)
         rgb = np.zeros((side, side, 3), np.uint8)
