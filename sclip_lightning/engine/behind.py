@@ -10,8 +10,8 @@ import torch
 __all__ = ["WAITING", "Behind", "has_spare_core"]
 
 #: Jobs that may wait. It bounds memory, above all for probabilities (105 MB an image of COCO-Stuff), and what a kill
-#: costs; more would help only where jobs of very different length follow each other.
-WAITING = 2
+#: costs. A panel takes as long as a GPU needs for three images; where two waited, the network waited for each panel.
+WAITING = 3
 
 
 class Behind:

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
+import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from sclip_lightning.data.reading.dataset import KeptSamples, Sample, keep
-from sclip_lightning.data.reading.handover import InOnePiece
+from sclip_lightning.data.reading.handover import AheadLoader, InOnePiece
 from sclip_lightning.data.reading.sampler import ShardSampler
 from sclip_lightning.data.reading.segmentation_data import SegmentationData
 from sclip_lightning.data.reading.workers import ignore_interrupt
+from sclip_lightning.engine.behind import has_spare_core
 
 __all__ = ["SegmentationDataModule"]
 
@@ -62,7 +64,11 @@ class SegmentationDataModule(LightningDataModule):
         # Processes that read would keep samples for themselves: they are kept here, in on_before_batch_transfer, and
         # once all are, nobody needs to read.
         workers = data.num_workers if self.kept is None or not self.kept.keys() >= set(self._shard) else 0
-        return DataLoader(
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        pinned = device.type == "cuda"
+        # Where torch pins, it has a thread that receives; and what keeps samples is used by one thread alone.
+        ahead = has_spare_core(device) and not (pinned if workers else self.kept is not None)
+        return (AheadLoader if ahead else DataLoader)(
             dataset if self.kept is None or workers else KeptSamples(dataset, self.kept),
             batch_size=data.batch_size,
             sampler=self._shard,
@@ -70,7 +76,7 @@ class SegmentationDataModule(LightningDataModule):
             timeout=READING_TIME if workers else 0,
             collate_fn=InOnePiece if workers else list,
             worker_init_fn=ignore_interrupt,
-            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+            pin_memory=pinned,
         )
 
     def on_before_batch_transfer(self, batch: list[Sample], dataloader_idx: int) -> list[Sample]:

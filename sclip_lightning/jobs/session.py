@@ -30,8 +30,8 @@ M = TypeVar("M")
 T = TypeVar("T")
 
 #: Most bytes of an image that waits, to be worked on or to be written: those of a camera's 12 megapixels with their
-#: labels, 61 MB. One image ahead and three behind then are a quarter of a GiB; a process that has loaded CLIP takes
-#: one and a half (benchmarks/RESULTS.md, photographs). Larger images are done by themselves, and have all memory.
+#: labels, 61 MB. One image ahead and four behind then are 0.3 GiB; a process that has loaded CLIP takes one and a half
+#: (benchmarks/RESULTS.md, photographs). Larger images are done by themselves, and have all memory.
 WAITING_BYTES = 2**26
 #: What an image of which nothing can be made raises; others go through.
 _OF_AN_IMAGE = (DataError, MemoryError, RuntimeError)

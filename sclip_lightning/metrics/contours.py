@@ -150,8 +150,8 @@ def match(
             end = min(1 + GROWTH * begin, bound)
             found = _any(places, wanted, plane, steps[begin:end, None])
             within[searching[found]] = bound
-            missed = ~found
-            searching, places, wanted = searching[missed], places[missed], wanted[missed]
+            missed = np.flatnonzero(~found)
+            searching, places, wanted = searching.take(missed), places.take(missed), wanted.take(missed)
             begin = end
     return within
 

@@ -8,12 +8,16 @@ import sys
 import pytest
 
 from sclip_lightning.cli import main
+from sclip_lightning.engine.behind import WAITING
 from sclip_lightning.engine.interruption import StopRequest
 from sclip_lightning.errors import RunError, StoppedError
 from sclip_lightning.prediction import Prediction
 from tests.fake_data import draw_labels, write_image
 
 ON_UNIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+
+#: Of images: more than those in hand when the second is being written.
+NAMES = "abcdefgh"
 
 TERMINATED = "DataLoader worker (pid 4) is killed by signal: Terminated. "
 KILLED = "DataLoader worker (pid 4) is killed by signal: Killed. "
@@ -95,7 +99,7 @@ def test_told_to_stop_before_the_first_image(ended):
 @pytest.mark.parametrize(("number", "said"), [(signal.SIGTERM, "told to stop (SIGTERM)"), (signal.SIGINT, "request")])
 def test_predict_that_is_stopped_leaves_whole_files(tmp_path, tiny_clip, capsys, monkeypatch, number, said):
     (tmp_path / "photos").mkdir()
-    for name in ("a", "b", "c"):
+    for name in NAMES:
         write_image(tmp_path / f"photos/{name}.jpg", draw_labels((48, 64), 21, seed=0))
     save, out = Prediction.save, tmp_path / "out"
 
@@ -113,9 +117,12 @@ def test_predict_that_is_stopped_leaves_whole_files(tmp_path, tiny_clip, capsys,
     assert said in error
     assert f"What was done before lies in {out}" in error
     assert "Traceback" not in error
-    assert "(2 of 3 images are done): the same command goes on from there" in error
-    assert [row.split(",")[1] for row in (out / "shares.csv").read_text().splitlines()[1:]] == ["a", "b"]
-    found = sorted(file.name for kind in ("labels", "overlays") for file in (out / kind).iterdir())
-    assert found == ["a.png", "a.png", "b.png", "b.png"]  # the image in hand was finished
+    done = [row.split(",")[1] for row in (out / "shares.csv").read_text().splitlines()[1:]]
+    assert f"({len(done)} of {len(NAMES)} images are done): the same command goes on from there" in error
+    # The images in hand were finished: the one that was being written, those that waited and the network's.
+    assert "".join(done) == NAMES[: len(done)]
+    assert 2 <= len(done) <= 2 + WAITING + 1
+    for kind in ("labels", "overlays"):
+        assert sorted(file.stem for file in (out / kind).iterdir()) == done
     assert json.loads((out / "settings.json").read_text())["state"] == "unfinished"
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

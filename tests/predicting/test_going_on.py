@@ -183,7 +183,7 @@ def test_skipped_images_are_tried_again(predict, fails, capsys, taken):
 
 
 def test_files_are_written_behind_the_network_of_a_few_images(predict, taken, has_spare_core, monkeypatch):
-    """What a kill would cost at most: one image in the network's thread, one being written, two that wait."""
+    """What a kill would cost at most: one image in the network's thread, one being written, three that wait."""
     has_spare_core(False)
     predict("--output_dir=alone")
     alone = content("alone")
@@ -198,7 +198,7 @@ def test_files_are_written_behind_the_network_of_a_few_images(predict, taken, ha
     def slow(self, path):
         threads.add(threading.current_thread())
         deadline = time.monotonic() + PATIENCE
-        while not seen and (len(segmented) < 4 or len(taken) < 5):
+        while not seen and (len(segmented) < 5 or len(taken) < 6):
             assert time.monotonic() < deadline
             time.sleep(0.001)
         if not seen:
@@ -210,7 +210,7 @@ def test_files_are_written_behind_the_network_of_a_few_images(predict, taken, ha
     monkeypatch.setattr(Prediction, "save", slow)
     has_spare_core(True)
     predict("--output_dir=behind")
-    assert (seen, content("behind")) == ([(4, 5, 0)], alone)
+    assert (seen, content("behind")) == ([(5, 6, 0)], alone)
     assert [thread.name for thread in threads] == ["behind-the-network"]
     threads.clear()
     monkeypatch.setattr(session, "WAITING_BYTES", 5 * 50 * 64)  # which of all images the first three have

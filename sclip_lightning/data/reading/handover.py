@@ -1,14 +1,16 @@
-"""Samples on their way from a process that reads to the one that evaluates."""
+"""Samples on their way from where they are read to the network."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from sclip_lightning.data.reading.dataset import Sample
 
-__all__ = ["InOnePiece"]
+__all__ = ["AheadLoader", "InOnePiece"]
 
 #: Bytes between the beginnings of two tensors: a multiple of the size of every type.
 ALIGNMENT = 64
@@ -63,3 +65,15 @@ def _received(memory: Tensor, described: Sequence[dict[str, Any]]) -> list[Sampl
 def _tensor(memory: Tensor, place: _Place) -> Tensor:
     size = place.shape.numel() * place.dtype.itemsize
     return memory[place.begin : place.begin + size].view(place.dtype).view(place.shape)
+
+
+class AheadLoader(DataLoader[Sample]):
+    """Hands out a batch that was read, or received from a process that reads, while the one before was worked on."""
+
+    def __iter__(self) -> Iterator[list[Sample]]:  # type: ignore[override]
+        batches = super().__iter__()  # in this thread: processes that read are forked before there is another
+        with ThreadPoolExecutor(1, "ahead-of-the-network") as thread:
+            coming = thread.submit(next, batches, None)
+            while (batch := coming.result()) is not None:
+                coming = thread.submit(next, batches, None)
+                yield batch
