@@ -109,11 +109,13 @@ def arrows():
                 yield room_of(path), room_of(imported), path
 
 
+@pytest.mark.slow
 def test_rooms_import_only_what_the_table_allows():
     wrong = [f"{path.relative_to(ROOT)} imports {to}" for room, to, path in arrows() if to not in TABLE[room]]
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_the_table_names_no_arrow_that_is_not_there():
     found = {(room, to) for room, to, _ in arrows()}
     assert {(room, to) for room, names in TABLE.items() for to in names} == found

@@ -85,6 +85,7 @@ def move_slider(browser, value):
     browser.execute_script(f"{script} slider.dispatchEvent(new Event('input'))", value)
 
 
+@pytest.mark.slow
 def test_tables_sort_and_show_names_as_they_are(page):
     assert cells(page, "class-table", 0) == NAMES
     assert page.find_elements("css selector", "#class-table b") == []
@@ -234,6 +235,7 @@ visit(document.body);
 """
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_headline_scores_first_and_the_course_on_a_page_of_its_own(chromium, tensorboard):
     chromium.get(f"{tensorboard}#timeseries")
     wait_for(chromium, "return document.querySelectorAll('scalar-card').length >= 4", 40)

@@ -68,6 +68,7 @@ def test_what_was_left_out_skips_and_nothing_else(recording):
     assert "skip" not in marks(recording, "slide/{variant}/x")
 
 
+@pytest.mark.slow
 def test_a_part_is_cut_into_small_files_and_read_as_one(tmp_path):
     random = np.random.default_rng(0)
     arrays = {f"noise/{i}": random.integers(0, 256, 900_000, dtype=np.uint8) for i in range(3)}
@@ -96,6 +97,7 @@ def test_every_part_holds_what_it_is_said_to_hold(name):
     assert not [key for key in part.keys if key.startswith(tuple(left_out))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_parts_have_the_arrays_of_the_whole(name):
     if not WHOLE.is_dir():

@@ -195,6 +195,7 @@ def test_the_size_of_chunks_changes_nothing(case, batch_size):
     assert (actual["labels"] == expected(case)["labels"]).float().mean() >= LABELS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("case", CASES)
 def test_images_of_every_shape_stay_finite(case, name):
@@ -212,6 +213,7 @@ def test_images_of_every_shape_stay_finite(case, name):
     assert set(found["labels"].unique().tolist()) <= set(range(classes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_towers_in_bfloat16_give_logits_in_float32(case):
     scene = scene_of(case)
@@ -225,6 +227,7 @@ def test_towers_in_bfloat16_give_logits_in_float32(case):
     assert not torch.equal(logits, expected(case)["logits"])  # the tower did run in bfloat16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_scene_is_left_alone(case):
     scene = scene_of(case)

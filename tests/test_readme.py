@@ -44,6 +44,7 @@ def run_example(page, call, tiny_clip):
     return names
 
 
+@pytest.mark.slow
 def test_the_four_lines_of_python_run(tiny_clip, photos):
     names = run_example(README, "", tiny_clip)
     (example,) = re.findall("```python\n(.*?)```", README, re.DOTALL)
@@ -52,6 +53,7 @@ def test_the_four_lines_of_python_run(tiny_clip, photos):
     assert Path("overlay.png").is_file()
 
 
+@pytest.mark.slow
 def test_the_python_example_of_the_guide_runs(tiny_clip, photos):
     names = run_example(GUIDE, '\n    "ViT-B-16-quickgelu", "openai"', tiny_clip)
     assert names["labels"].shape == (48, 64)
@@ -60,6 +62,7 @@ def test_the_python_example_of_the_guide_runs(tiny_clip, photos):
     assert Path("labels.png").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [*dict.fromkeys(re.findall("^sclip predict .*", BOTH, re.MULTILINE))])
 def test_commands_on_own_images_run(command, tiny_clip, photos):
     torch.save(load_loftup(None, dim=16).state_dict(), "loftup.bin")

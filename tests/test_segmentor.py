@@ -125,6 +125,7 @@ def test_every_kind_of_image_gives_the_same_labels(load, rgb, tmp_path):
         np.testing.assert_array_equal(segmentor.predict(image, CLASSES).labels, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"refiners": [PAMR(2), DenseCRF(2)]}])
 def test_several_images_give_what_each_gives_alone(load, rgb, tmp_path, options):
     segmentor = load(**options)

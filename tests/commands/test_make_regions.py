@@ -198,6 +198,7 @@ def test_mistakes(fails, arguments, code, message):
     assert not FOLDER.exists()
 
 
+@pytest.mark.slow
 def test_with_sam(capsys, tmp_path):
     pytest.importorskip("transformers", reason='needs pip install -e ".[regions]"')
     model = write_sam(tmp_path / "sam")

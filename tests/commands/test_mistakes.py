@@ -73,6 +73,7 @@ def test_mistakes_in_a_configuration(content, sentence, tmp_path, capsys):
     assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "right"),
     [

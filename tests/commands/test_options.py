@@ -54,6 +54,7 @@ def test_the_parser_says_the_same(arguments, capsys, monkeypatch):
     assert error_of(arguments, capsys) == f"error: {early.value}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["test", "predict", "score", "make-regions"])
 def test_they_are_found_before_torch_is_imported(command):
     code = (

@@ -81,6 +81,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_what_a_run_writes(predict, photos, tiny_clip, capsys):
     predict("--classes", CLASSES)
     table = rows("predictions/shares.csv")
@@ -110,6 +111,7 @@ def test_what_a_run_writes(predict, photos, tiny_clip, capsys):
     assert f"{100 * mean:.2f} %" in printed
 
 
+@pytest.mark.slow
 def test_a_run_can_be_repeated(predict, photos):
     predict("--classes", CLASSES, "--background", "--recursive")
     main(["predict", "--config", "predictions/config.yaml", "--output_dir=again"])
@@ -138,6 +140,7 @@ def test_background_follows_the_published_list(predict):
     assert (settings["logit_scale"], settings["prob_threshold"]) == (50, 0.1)
 
 
+@pytest.mark.slow
 def test_background_of_words_that_fit_the_classes(predict, capsys):
     demo = ("--model.architecture=demo", "--model.weights=demo")
     predict("--classes", "grass, house", "--background", "auto", *demo)
@@ -160,6 +163,7 @@ def test_background_of_words_that_fit_the_classes(predict, capsys):
         segmentor.vocabulary("grass, house", background="automatic")
 
 
+@pytest.mark.slow
 def test_configurations_of_test_give_their_model(predict, tmp_path, capsys):
     torch.save(load_loftup(None, dim=16).state_dict(), tmp_path / "loftup.bin")
     weights = f"--model.upsampler.weights={tmp_path / 'loftup.bin'}"

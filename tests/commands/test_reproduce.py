@@ -39,6 +39,7 @@ def ends(capsys, *arguments):
     return found.out, found.err
 
 
+@pytest.mark.slow
 def test_the_demo_to_its_end_and_a_changed_digit(in_process, demo_scenes, tmp_path, capsys, monkeypatch):
     quiet = [*QUIET, "--ranked_panels.worst=0", "--ranked_panels.median=0", "--panels.count=0"]
     arguments = ["demo", "--figures", "first", f"--data.root={demo_scenes}", f"--output_dir={tmp_path}", *quiet]

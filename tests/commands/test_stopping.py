@@ -95,6 +95,7 @@ def test_told_to_stop_before_the_first_image(ended):
         assert stop.reason == "The run was told to stop (SIGTERM)."
 
 
+@pytest.mark.slow
 @ON_UNIX
 @pytest.mark.parametrize(("number", "said"), [(signal.SIGTERM, "told to stop (SIGTERM)"), (signal.SIGINT, "request")])
 def test_predict_that_is_stopped_leaves_whole_files(tmp_path, tiny_clip, capsys, monkeypatch, number, said):

@@ -65,6 +65,7 @@ def recorded_segmentor(variant="naclip_wo_resi", mode="rcs_sfr", std=None, rcs=N
     )
 
 
+@pytest.mark.slow
 @RESCLIP.each("crop/{variant}/{mode}/features")
 def test_features_match_the_recording(variant, mode):
     features = final_tokens(recorded_segmentor(variant, mode), resclip_box("crop"))[0]
@@ -79,6 +80,7 @@ def test_crop_matches_the_recording(variant, mode):
     torch.testing.assert_close(logits, expected, atol=LOGITS, rtol=0)
 
 
+@pytest.mark.slow
 @RESCLIP.each("slide/{variant}/{mode}/logits")
 def test_slide_matches_the_recording(variant, mode):
     logits = recorded_segmentor(variant, mode).logits(resclip_wide())[0]
@@ -111,6 +113,7 @@ def test_other_lines_of_sight(delete):
     torch.testing.assert_close(patch_maps(segmentor, resclip_box("crop"))[0], expected, atol=LOGITS, rtol=0)
 
 
+@pytest.mark.slow
 @RESCLIP.each("whole/{variant}/{mode}/patch_logits")
 def test_whole_image_matches_the_recording(variant, mode):
     logits = patch_maps(recorded_segmentor(variant, mode), resclip_wide())[0]
@@ -118,6 +121,7 @@ def test_whole_image_matches_the_recording(variant, mode):
     torch.testing.assert_close(logits, expected, atol=LOGITS, rtol=0)
 
 
+@pytest.mark.slow
 @RESCLIP.each("slide{which}/logits")
 def test_images_that_windows_do_not_divide(which):
     """The whole width, where the last window is shifted back, and an image lower than a window."""
@@ -126,6 +130,7 @@ def test_images_that_windows_do_not_divide(which):
     torch.testing.assert_close(logits, RESCLIP.tensor(f"slide{which}/logits"), atol=LOGITS, rtol=0)
 
 
+@pytest.mark.slow
 @RESCLIP.each("whole{width}/{variant}/{mode}/logits")
 def test_remainder_of_a_whole_image(width, variant, mode):
     logits = resclip_sampled(recorded_segmentor(variant, mode, crop=0).logits(resclip().image)[0])
@@ -133,6 +138,7 @@ def test_remainder_of_a_whole_image(width, variant, mode):
     torch.testing.assert_close(logits, expected, atol=LOGITS, rtol=0)
 
 
+@pytest.mark.slow
 @RESCLIP.each("predict/{mode}/probs")
 def test_predictions_match_the_recording(mode):
     scale, size = RESCLIP.json()["logit_scale"], RESCLIP[f"predict/{mode}/pred"].shape

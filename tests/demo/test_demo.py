@@ -52,6 +52,7 @@ def test_the_parts_do_what_they_should(demo_ablation):
     assert all(name in text for name in rows)
 
 
+@pytest.mark.slow
 def test_seams_of_a_row_add_up(demo_ablation):
     folder = demo_ablation / "baseline"
     images = [record.counts.seams for record in load_records(folder).images]

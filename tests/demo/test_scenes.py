@@ -16,6 +16,7 @@ def test_a_scene_is_always_the_same():
     assert not np.array_equal(first.image[:100, :100], draw_scene("val", 4).image[:100, :100])
 
 
+@pytest.mark.slow
 def test_labels_follow_the_layout_except_along_contours():
     for index in range(8):
         scene = draw_scene("val", index)

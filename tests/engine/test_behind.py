@@ -88,6 +88,7 @@ def test_there_is_no_thread_before_the_first_job(behind):
     assert not any(thread.name == "behind-the-network" for thread in threading.enumerate())
 
 
+@pytest.mark.slow
 def test_nothing_of_a_job_is_kept(behind):
     class Image:
         pass

@@ -178,6 +178,7 @@ def test_trainers_that_change_scores_are_refused(test, options, message):
         test(**options)
 
 
+@pytest.mark.slow
 def test_precision_fits_the_machine_and_stays_that_of_the_run(test, tmp_path, monkeypatch, capsys):
     def run(native, *callbacks, version="a"):
         monkeypatch.setattr("sclip_lightning.model.devices.computes_bfloat16", lambda device: native)

@@ -229,6 +229,7 @@ def unfinished(options, stopped):
     return options
 
 
+@pytest.mark.slow
 def test_goes_on_where_it_ended(unfinished, whole):
     run(*unfinished, "--name=a", "--resume", "--data.batch_size=3")
     assert len(load_records(folder("a"), session=1).images) == IMAGES - 2
@@ -279,6 +280,7 @@ def test_another_protocol_is_refused(unfinished, capsys, tmp_path):
     assert len(load_records(folder("a")).images) == 2
 
 
+@pytest.mark.slow
 def test_more_images_go_on_with_fewer(options):
     run(*options, "--name=a", "--data.num_samples=3")
     run(*options, "--name=a")
@@ -296,6 +298,7 @@ def test_overwrite_starts_afresh(unfinished, capsys):
     assert "overwrite: false" in (folder("a") / "config.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_nothing_to_resume(options, capsys):
     assert "no run to go on with" in fails(capsys, *options, "--name=a", "--resume")
     assert "one of the two" in fails(capsys, *options, "--name=a", "--resume", "--overwrite")
@@ -476,6 +479,7 @@ def test_interrupted_twice(options):
     wait_for_end_of_all(process.pid)
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_folder(options, capsys):
     code = "from pathlib import Path; from sclip_lightning.records.run_folder import locked\n"
     code += f"with locked(Path('{folder('a')}')): print('locked', flush=True); input()"

@@ -18,6 +18,7 @@ def test_whole_files_are_read(tmp_path, number):
     assert read >= ({"mask_size", "labels"} if suffix == ".mat" else {"image_size", "read_image", "to_rgb", "resized"})
 
 
+@pytest.mark.slow
 def test_damaged_files_end_in_pixels_or_in_a_sentence(tmp_path):
     assert FILES > 500
     outcomes = [attempt(number, tmp_path) for number in range(FILES)]

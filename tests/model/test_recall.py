@@ -33,6 +33,7 @@ def predicted(model):
     return found.labels, found.probabilities
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_other_texts_give_what_a_fresh_computation_gives_bit_for_bit(case):
     recall, fresh = Recall(), [predicted(with_recall(case, None, turn)) for turn in (0, 1)]
@@ -64,6 +65,7 @@ def rgb():
     return np.random.default_rng(0).integers(256, size=(50, 70, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 def test_words_background_threshold_and_scale_change_labels_as_a_fresh_segmentor_does(tiny_clip):
     """Every part whose result depends on texts or on the scale is switched on."""
     parts = {
@@ -107,6 +109,7 @@ def test_words_background_threshold_and_scale_change_labels_as_a_fresh_segmentor
     assert (found[3].probabilities != found[4].probabilities).any()
 
 
+@pytest.mark.slow
 def test_a_changed_segmentor_shares_networks_that_are_the_same(tiny_clip, tmp_path):
     small = {"templates": "none", "weights": None, "device": "cpu", "crop": 48, "stride": 32}
     loaded = Segmentor.from_pretrained(tiny_clip, upsampler=LoftUp(None), **small)

@@ -67,6 +67,7 @@ def test_refiners_see_the_smaller_image_and_its_segments(rgb):
     assert at_size(scene, SIZE) is scene
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("refiner", "head"), [(PAMR(2, (1,)), (40.0, 0.0, 0.0)), (DenseCRF(iterations=2), (40.0, 0.3, 0.05))]
 )
@@ -86,6 +87,7 @@ def test_labels_in_bands_are_those_of_the_whole_map(build, example, rgb, monkeyp
     assert len(whole.labels.unique()) > 1
 
 
+@pytest.mark.slow
 def test_nothing_changes_below_the_bound_nor_without_maps(build, example, rgb):
     image = example.image[0]
     at_once = build(DenseCRF(iterations=2))

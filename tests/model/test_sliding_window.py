@@ -53,6 +53,7 @@ def image(example):
     return example.image
 
 
+@pytest.mark.slow
 def test_windows_and_images_in_one_batch_equal_one_by_one(build, image):
     images = torch.cat([image, image.flip(-1)])
     at_once = build(window_batch_size=64).logits(images, (150, 200))

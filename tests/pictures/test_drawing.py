@@ -66,6 +66,7 @@ def test_classes_of_one_colour_are_told_apart_in_pictures():
     np.testing.assert_allclose(only[100, 100], 45 + 0.55 * palette[0], atol=1)
 
 
+@pytest.mark.slow
 def test_a_title_adds_a_line():
     labels = np.zeros((640, 640), np.uint8)
     plain, titled = overlay(labels), overlay(labels, title="a very long name of an image " * 20)
@@ -73,6 +74,7 @@ def test_a_title_adds_a_line():
     assert titled.shape[1] == plain.shape[1]
 
 
+@pytest.mark.slow
 def test_sizes_are_bounded():
     for size in ((2, 3), (1, 4000), (4000, 1), (3000, 4000)):
         drawn = overlay(np.zeros(size, np.uint8))

@@ -75,6 +75,7 @@ def labels_of(name):
     return np.array(Image.open(f"predictions/labels/{name}.png"))
 
 
+@pytest.mark.slow
 def test_labels_are_voted_on(predict, load, capsys):
     predict(VOTE, "--regions=maps")
     plain = load()
@@ -153,6 +154,7 @@ def combined(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_the_vote_is_the_last_step_of_any_method(load, tmp_path):
     """After the threshold, too: a segment most of which falls below it becomes background as a whole."""
     became_background = 0
@@ -172,6 +174,7 @@ def test_the_vote_is_the_last_step_of_any_method(load, tmp_path):
     assert became_background > 0
 
 
+@pytest.mark.slow
 def test_in_python(load, folder):
     segmentor = load(refiners=[RegionVote()])
     (one, more), (first, second) = (f"photos/{name}.png" for name in SIZES), (f"maps/{name}.npz" for name in SIZES)

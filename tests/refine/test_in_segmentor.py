@@ -42,6 +42,7 @@ def test_pamr_labels_match_sclips_recording(scale, threshold, area):
     assert (segmentor.predict(recorded.image, size)[0] == expected).float().mean() >= 0.9999
 
 
+@pytest.mark.slow
 def test_refiners_run_in_order_each_on_its_maps(build, image, rgb):
     crf = DenseCRF(iterations=3)
     segmentor = build(PAMR(2, (1,)), crf, Bilateral())
@@ -55,6 +56,7 @@ def test_refiners_run_in_order_each_on_its_maps(build, image, rgb):
     assert torch.equal(segmentor.predict(image, SIZE, rgb)[0], expected.argmax(dim=0))
 
 
+@pytest.mark.slow
 def test_each_refiner_changes_the_labels(build, image, rgb):
     plain = build().predict(image, SIZE)
     for refiner in (PAMR(), DenseCRF(), Bilateral()):

@@ -50,6 +50,7 @@ def masks(sam, rgb):
     return logits[:, 0].numpy(), found.iou_scores[0, :, 0].numpy()
 
 
+@pytest.mark.slow
 def test_one_mask_a_point_and_the_largest_on_top(sam, rgb, masks):
     logits, scores = masks
     by_score = np.argsort(-scores, kind="stable")
@@ -64,6 +65,7 @@ def test_one_mask_a_point_and_the_largest_on_top(sam, rgb, masks):
     assert not np.array_equal(segments > 0, np.zeros(SIZE)) and not np.array_equal(small, segments)
 
 
+@pytest.mark.slow
 def test_masks_below_the_thresholds_are_left_out(sam, rgb, masks):
     logits, scores = masks
     middle = float(np.sort(scores)[4:6].mean())  # between two

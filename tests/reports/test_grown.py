@@ -53,6 +53,7 @@ def test_runs_that_grew_differently_are_compared_image_by_image(capsys):
         assert (row["A"], row["B"]) == pytest.approx((scores["a"][id_], scores["bb"][id_]))
 
 
+@pytest.mark.slow
 def test_panels_have_the_scores_of_their_images(tiny_clip, tmp_path):
     """The worst image's file has the name of the image whose record is the worst."""
     voc = write_voc(tmp_path / "data", 4)

@@ -53,6 +53,7 @@ def of_training(state):
     }
 
 
+@pytest.mark.slow
 def test_checkpoint_formats_load_alike(tmp_path, tiny_clip, state):
     files = {
         name: tmp_path / name
@@ -87,6 +88,7 @@ def test_local_folder_without_weights_is_refused(tmp_path):
         load_clip(architecture)
 
 
+@pytest.mark.slow
 def test_no_weights_are_random_and_say_so(tiny_clip):
     torch.manual_seed(0)
     first = load_clip(tiny_clip, None)
@@ -131,6 +133,7 @@ def test_pickled_code_is_refused(tmp_path, tiny_clip):
         load_clip(tiny_clip, str(tmp_path / "pickle.pt"))
 
 
+@pytest.mark.slow
 def test_openai_archive_needs_quickgelu(tmp_path, state):
     path = tmp_path / "archive.pt"
     write_torchscript(state, path)

@@ -115,6 +115,7 @@ def test_exact_positions_go_by_the_size_alone(grid):
     assert resize_position_embedding(embedding, (14, 14), (14, 14), exact=True) is embedding
 
 
+@pytest.mark.slow
 @RESCLIP.each("unit/pos_embed/{rows}x{columns}")
 def test_position_embedding_matches_the_recordings(rows, columns):
     embedding = resclip().model.visual.positional_embedding

@@ -11,6 +11,7 @@ from sclip_lightning.towers.compiled import check_compiler
 from sclip_lightning.vocabulary import Vocabulary
 
 
+@pytest.mark.slow
 def test_all_blocks_and_sizes_are_one_code_and_give_the_same(example, monkeypatch):
     graphs, whole = [], torch.compile
 
@@ -49,6 +50,7 @@ def test_without_a_compiler(device, named, words, monkeypatch):
         check_compiler(torch.device(device))
 
 
+@pytest.mark.slow
 def test_it_is_looked_for_before_weights_are_and_part_of_the_protocol(tiny_clip, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda _: "here")
     segmentor = Segmentor.from_pretrained(tiny_clip, weights=None, templates="none", device="cpu", compile=True)

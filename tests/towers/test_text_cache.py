@@ -29,6 +29,7 @@ def weights(tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.slow
 def test_the_same_weights_under_another_activation_are_another_model(tmp_path, weights):
     quick = write_tiny_clip(tmp_path / "quick")
     plain = write_tiny_clip(tmp_path / "plain", config=TINY | {"quick_gelu": False})

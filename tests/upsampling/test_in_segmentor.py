@@ -78,6 +78,7 @@ def test_affinity_stays_within_the_patches_logits(segmentor, image):
     assert (mixed.amin(0) >= logits.amin(0) - 1e-5).all()
 
 
+@pytest.mark.slow
 def test_works_over_resclip(segmentor, image):
     sfr = SemanticFeedback(1.8, 0.7, 0.25, 40.0)
     with_feedback = segmentor("naclip", sfr, scale=2).logits(image, (60, 70))

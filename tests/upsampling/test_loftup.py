@@ -27,6 +27,7 @@ def box_mean(logits, radius):
     return F.avg_pool2d(logits, 2 * radius + 1, 1, radius, count_include_pad=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1, 2, 3, 16])
 @pytest.mark.parametrize("radius", [None, 0, 2])
 def test_affinity_rows_are_convex(network, window, one_hot, scale, radius):
@@ -47,6 +48,7 @@ def test_affinity_is_what_it_says(network, window, logits):
     torch.testing.assert_close(out, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("radius", [None, 1])
 @pytest.mark.parametrize("query_chunk", [1, 60, 500])
 def test_chunks_do_not_change_the_affinity(network, window, logits, radius, query_chunk):

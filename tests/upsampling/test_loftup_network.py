@@ -51,6 +51,7 @@ def test_golden(name, query_chunk):
         assert worst(upsampled(name, query_chunk), GOLDEN.tensor(f"case/{name}/out_full_eval_mode")) < 1e-4
 
 
+@pytest.mark.slow
 @GOLDEN.each("case/{name}/out_sub")
 def test_large_goldens(name):
     out = upsampled(name).flatten(2)[..., GOLDEN.tensor(f"case/{name}/out_idx").long()]
@@ -88,6 +89,7 @@ def test_an_image_does_not_depend_on_its_batch(network, window):
     torch.testing.assert_close(network(features, guidance), singles, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_brightness_and_contrast_of_the_guidance_do_not_matter(network, window):
     features, guidance = window
     # Powers of two, so that the min-max scaling undoes them without rounding.

@@ -97,6 +97,7 @@ def test_only_tensors_are_unpickled(save, capsys):
     assert "unpickled" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["weights.bin", "weights.safetensors"])
 def test_damaged_and_missing_files(tmp_path, name):
     refused(tmp_path / name, "does not exist")

@@ -32,6 +32,7 @@ def test_features_without_length_give_no_answer():
     assert torch.equal(resized_cosines(torch.zeros(1, 2, 2, 4), torch.eye(4), 2), torch.zeros(1, 4, 4, 4))
 
 
+@pytest.mark.slow
 def test_a_share_of_the_class_token_is_added_to_whatever_grid(example):
     """It is the same for all patches of a window."""
     share, finer = ClassTokenShare(-0.3), ResizedFeatures(4)

@@ -63,6 +63,7 @@ def test_what_tensors_share_counts_once():
     assert tensor_bytes(lattice) > lattice.vertices.nbytes + lattice.weights.nbytes
 
 
+@pytest.mark.slow
 def test_all_parts_keep_their_tables_in_one_place():
     """Photographs of many sizes, for each of the four tables: what is kept stays below the bound."""
     KEPT.clear()

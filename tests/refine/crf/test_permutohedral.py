@@ -86,6 +86,7 @@ def test_positions_match_the_slow_lattice(sxy):
     np.testing.assert_allclose(PermutohedralLattice(features).filter(values), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sxy", "srgb"), [(80, 13), (4, 60), ([40, 30], [13, 100, 200]), (1, 3)])
 @pytest.mark.parametrize("height", [6, 7])  # 6 x 9 and 7 x 9 pixels: neither is a multiple of 4 ...
 @pytest.mark.parametrize("width", [8, 9])  # ... 8 pixels wide they are
