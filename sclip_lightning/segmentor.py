@@ -200,6 +200,10 @@ class Segmentor:
         """
         vocabulary = self.vocabulary(classes, background)
         if isinstance(image, PreparedImage):
+            if regions is not None:
+                msg = "A prepared image has the segment map that it was prepared with: give regions to prepare."
+                raise ConfigError(msg)
+            self._check_regions(image.regions)
             return self._segment(image, vocabulary)
         if isinstance(image, str) or not isinstance(image, Sequence):
             self._check_regions(regions)

@@ -106,6 +106,8 @@ def test_what_was_prepared_before_gives_the_same(load, rgb, tmp_path):
     np.testing.assert_array_equal(found.labels, expected.labels)
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
     assert prepared.source == str(tmp_path / "photo.png")
+    with pytest.raises(ConfigError, match="give regions to prepare"):
+        segmentor.predict(prepared, CLASSES, regions=np.zeros(rgb.shape[:2], int))
     with pytest.raises(ValueError, match="Nothing is kept"):
         _ = found.labels_only().probabilities
 
