@@ -134,7 +134,7 @@ def test_a_process_that_a_scheduler_started_is_killed(tmp_path, tiny_clip, late)
     cluster = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "NODE_RANK": "0"}
     arguments = ["test", *options(tmp_path, tiny_clip)]
     first, second = (
-        start_sclip(*arguments, cwd=tmp_path, LOCAL_RANK=str(rank), SLOW_SILENCE="2", **cluster) for rank in range(2)
+        start_sclip(*arguments, cwd=tmp_path, LOCAL_RANK=str(rank), SLOW_SILENCE="3", **cluster) for rank in range(2)
     )
     folder = tmp_path / "lightning_logs/VOC21/a"
     wait_for_records(folder, 3, first, second)
@@ -145,7 +145,7 @@ def test_a_process_that_a_scheduler_started_is_killed(tmp_path, tiny_clip, late)
     _, error = first.communicate(timeout=PATIENCE)
     second.communicate()
     assert first.returncode == 1
-    assert "Process 1 has given no sign of life for 2 s (of 2 processes" in error
+    assert "Process 1 has given no sign of life for 3 s (of 2 processes" in error
     assert "the same command goes on from there" in error
     assert "Traceback" not in error
 
