@@ -1,7 +1,8 @@
 """Tables kept from image to image are bounded by bytes, and whole maps take their own size."""
 
-import ctypes
 import os
+import subprocess
+import sys
 from pathlib import Path
 from threading import Thread
 
@@ -10,14 +11,13 @@ import torch
 
 from sclip_lightning.decoding.affinity.line_of_sight import lines_between_patches
 from sclip_lightning.model.head import Head
-from sclip_lightning.refine.crf.features import image_features, pixel_features
+from sclip_lightning.refine.crf.features import pixel_features
 from sclip_lightning.refine.crf.permutohedral import PermutohedralLattice
 from sclip_lightning.refine.densecrf import gaussian_lattice
 from sclip_lightning.refine.pamr import pamr, pamr_weights, smooth
-from sclip_lightning.windows import MergedLogits, window_grid
+from sclip_lightning.windows import window_grid
 from sclip_lightning.windows.cache import KEPT, LIMIT, TensorCache, tensor_bytes
 from sclip_lightning.windows.merge import merge_operators
-from tests.forked import Forked
 
 
 def test_the_bound_is_in_bytes():
@@ -118,49 +118,42 @@ def test_pamr_in_groups_of_maps_changes_no_bit(maps):
     assert torch.equal(logits, before)
 
 
-def peak():
-    """Most memory in bytes since the last call; see proc(5)."""
+SCRIPT = """
+from pathlib import Path
+import torch
+from sclip_lightning.model.head import Head
+from sclip_lightning.refine.crf.features import image_features
+from sclip_lightning.refine.crf.permutohedral import PermutohedralLattice
+from sclip_lightning.windows import MergedLogits, window_grid
+
+def peak():  # most memory since the last call; see proc(5)
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     Path("/proc/self/clear_refs").write_text("5")
     return 1024 * int(status["VmHWM"].split()[0])
 
-
-def measure(file):
-    """Write down how much memory whole maps and the lattice of an image take."""
-    libc = ctypes.CDLL(None)
-    for option in (-1, -3):  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD: what is freed is given back,
-        libc.mallopt(option, 65536)
-    libc.malloc_trim(0)  # and so is what was freed before, or it would be taken again unseen
-    allocate(40, 50)  # the code of libraries comes into the memory of a forked process as it is first run
-    of_maps, of_lattice = allocate(600, 800)
-    file.write_text(f"{of_maps} {of_lattice}")
-
-
-def allocate(height, width, queries=100):
-    """Most memory that whole maps take, by their own size, and the lattice of an image, in bytes a pixel."""
-    merged = MergedLogits(torch.randn(4, 14, 14, queries), window_grid(224, 560, 224, 112), (height, width))
-    features = image_features(torch.randint(0, 40, (3, height, width), dtype=torch.uint8), 80, 13)
-    peak()
-    before = peak()
-    maps = Head(40.0).probabilities(merged.full(), torch.arange(queries), overwrite=True)
-    of_maps = (peak() - before) / maps.nbytes
-    before = peak()
-    lattice = PermutohedralLattice(features)
-    of_lattice = (peak() - before) / (height * width)
-    del lattice
-    return of_maps, of_lattice
+height, width, queries = 600, 800, 100
+merged = MergedLogits(torch.randn(4, 14, 14, queries), window_grid(224, 560, 224, 112), (height, width))
+features = image_features(torch.randint(0, 40, (3, height, width), dtype=torch.uint8), 80, 13)
+peak()
+before = peak()
+maps = Head(40.0).probabilities(merged.full(), torch.arange(queries), overwrite=True)
+print((peak() - before) / maps.nbytes)
+before = peak()
+lattice = PermutohedralLattice(features)
+print((peak() - before) / (height * width))
+"""
 
 
 @pytest.fixture(scope="module")
-def memory(tmp_path_factory):
-    """What was measured in a process of its own, where nothing else happens."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pytest.skip("the system keeps no record of the most memory that a process had, or lets nobody reset it")
-    file = tmp_path_factory.mktemp("memory") / "measured"
-    assert Forked(lambda: measure(file), dict(os.environ)).wait(600) == 0
-    return [float(number) for number in file.read_text().split()]
+def memory():
+    """What was measured in a process of its own, whose memory nothing else has stirred."""
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("the system keeps no record of the most memory that a process had")
+    thresholds = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}  # what is freed is given back
+    ended = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=os.environ | thresholds)
+    if "PermissionError" in ended.stderr:
+        pytest.skip("the system lets nobody reset that record")
+    return [float(line) for line in ended.stdout.split()]
 
 
 @pytest.mark.slow
