@@ -1,6 +1,5 @@
 """Open-vocabulary segmentation of single images: any image, any classes."""
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
@@ -10,15 +9,13 @@ from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
-import PIL.Image
 import torch
 from torch import Tensor
 
 from sclip_lightning.data.reading.images import ImageInput, RegionsInput
 from sclip_lightning.data.reading.prepared import PreparedImage, prepared_image
-from sclip_lightning.data.reading.regions import unread_maps, without_maps
-from sclip_lightning.data.reading.several import with_maps
-from sclip_lightning.errors import ConfigError, DataError
+from sclip_lightning.data.reading.several import check_maps, check_several, one_by_one
+from sclip_lightning.errors import ConfigError
 from sclip_lightning.files import cache_folder
 from sclip_lightning.model.assembly import build_segmentor, load_networks
 from sclip_lightning.model.devices import PrecisionChoice, autocast_type, find_device, resolve_precision
@@ -203,10 +200,10 @@ class Segmentor:
             if regions is not None:
                 msg = "A prepared image has the segment map that it was prepared with: give regions to prepare."
                 raise ConfigError(msg)
-            self._check_regions(image.regions)
+            check_maps(self.options.region_readers, image.regions)
             return self._segment(image, vocabulary)
         if isinstance(image, str) or not isinstance(image, Sequence):
-            self._check_regions(regions)
+            check_maps(self.options.region_readers, regions)
             return self._predict(image, vocabulary, regions)
         # What class maps are made of takes far more memory than labels: the images are segmented again for them.
         maps: list[Any] = [None] * len(image) if regions is None else list(regions)
@@ -237,33 +234,11 @@ class Segmentor:
                 fewer segment maps than images.
             ConfigError: At once, as :meth:`predict`.
         """
-        if isinstance(images, str | Path | PIL.Image.Image | np.ndarray | Tensor):
-            msg = "predict_each takes several images, in a list for instance. For a single one there is predict."
-            raise DataError(msg)
+        check_several(images)
         vocabulary = self.vocabulary(classes, background)
-        self._check_regions(regions)
+        check_maps(self.options.region_readers, regions)
         self._fitted(vocabulary)
-        return self._one_by_one(images, vocabulary, regions)
-
-    def _one_by_one(
-        self, images: Iterable[ImageInput], vocabulary: Vocabulary, regions: Iterable[RegionsInput] | None
-    ) -> Iterator[Prediction]:
-        for number, image, one in with_maps(images, regions):
-            try:
-                yield self._predict(image, vocabulary, one)
-            except DataError as error:
-                if isinstance(image, str | Path):
-                    raise  # the message has its name
-                msg = f"Image {number} of those given: {error}"
-                raise DataError(msg) from error
-
-    def _check_regions(self, regions: object) -> None:
-        """Refuse to do without segment maps that a part reads, and warn of those that none does."""
-        readers = self.options.region_readers
-        if readers and regions is None:
-            raise without_maps(readers, "regions")
-        if regions is not None and not readers:
-            warnings.warn(unread_maps("regions"), stacklevel=3)
+        return one_by_one(images, regions, lambda image, one: self._predict(image, vocabulary, one))
 
     def _class_maps_of(
         self, rgb: npt.NDArray[np.uint8], vocabulary: Vocabulary, regions: RegionsInput | None
@@ -289,7 +264,7 @@ class Segmentor:
             DataError: As :meth:`predict`, but for memory.
             ConfigError: As :meth:`predict`.
         """
-        self._check_regions(regions)
+        check_maps(self.options.region_readers, regions)
         return self._prepare(image, self.vocabulary(classes, background), regions)
 
     def _prepare(self, image: ImageInput, vocabulary: Vocabulary, regions: RegionsInput | None) -> PreparedImage:
