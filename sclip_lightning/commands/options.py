@@ -37,11 +37,14 @@ def check_names(command: str, arguments: Sequence[str]) -> None:
         arguments: What follows it.
 
     Raises:
-        UsageError: There is one; it says which was probably meant.
+        UsageError: There is one; it says which was probably meant. Or a configuration has no options in a section.
         ConfigError: There is no configuration or method of a name given.
     """
     known = known_options(command)
-    if not known or _may_name_own_classes(arguments, known):
+    if not known:
+        return
+    _check_sections(arguments, known)
+    if _may_name_own_classes(arguments, known):
         return
     for argument in arguments:
         name = argument.partition("=")[0].removeprefix("--")
@@ -54,6 +57,16 @@ def known_options(command: str) -> set[str]:
     rows = (line.split() for line in KNOWN.read_text(encoding="utf-8").splitlines())
     commands = ("test", command) if command in ALSO else (command,)
     return {name for one, name in rows if one in commands}
+
+
+def _check_sections(arguments: Sequence[str], known: set[str]) -> None:
+    """Refuse a configuration with a number or a list in the place of a section, over which the parser stumbles."""
+    for path, content in contents(resolve_arguments(expand_method(arguments))):
+        for section, value in content.items():
+            is_section = section == _LIGHTNING or any(name.startswith(f"{section}.") for name in known)
+            if is_section and not isinstance(value, dict | str | None):
+                msg = f"{path}: {section} is {value!r}; expected options, each with its value, below {section}."
+                raise UsageError(msg)
 
 
 def _may_name_own_classes(arguments: Sequence[str], known: set[str]) -> bool:

@@ -64,6 +64,8 @@ def test_a_mistake_gets_one_sentence(arguments, sentence, capsys):
         ),
         ("model: {archtecture: x}", "no option --model.archtecture. Did you mean --model.architecture?"),
         ("modle: {crop: 3}", "no option --modle.crop. Did you mean --model.crop?"),
+        ("model: 3", "own.yaml: model is 3; expected options, each with its value, below model."),
+        ("trainer: [1]", "own.yaml: trainer is [1]; expected options"),
     ],
 )
 def test_mistakes_in_a_configuration(content, sentence, tmp_path, capsys):
