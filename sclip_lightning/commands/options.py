@@ -43,8 +43,9 @@ def check_names(command: str, arguments: Sequence[str]) -> None:
     known = known_options(command)
     if not known:
         return
-    _check_sections(arguments, known)
-    if _may_name_own_classes(arguments, known):
+    configurations = list(contents(resolve_arguments(expand_method(arguments))))
+    _check_sections(configurations, known)
+    if _may_name_own_classes(arguments, configurations, known):
         return
     for argument in arguments:
         name = argument.partition("=")[0].removeprefix("--")
@@ -59,9 +60,9 @@ def known_options(command: str) -> set[str]:
     return {name for one, name in rows if one in commands}
 
 
-def _check_sections(arguments: Sequence[str], known: set[str]) -> None:
+def _check_sections(configurations: Sequence[tuple[str, dict[str, Any]]], known: set[str]) -> None:
     """Refuse a configuration with a number or a list in the place of a section, over which the parser stumbles."""
-    for path, content in contents(resolve_arguments(expand_method(arguments))):
+    for path, content in configurations:
         for section, value in content.items():
             is_section = section == _LIGHTNING or any(name.startswith(f"{section}.") for name in known)
             if is_section and not isinstance(value, dict | str | None):
@@ -69,14 +70,16 @@ def _check_sections(arguments: Sequence[str], known: set[str]) -> None:
                 raise UsageError(msg)
 
 
-def _may_name_own_classes(arguments: Sequence[str], known: set[str]) -> bool:
+def _may_name_own_classes(
+    arguments: Sequence[str], configurations: Sequence[tuple[str, dict[str, Any]]], known: set[str]
+) -> bool:
     """Whether a class of the user's is named, on the command line or in a configuration, or in a file named there."""
     for argument, following in pairwise([*arguments, ""]):
         option, equals, value = argument.partition("=")
         value, section = value if equals else following, f"{option.removeprefix('--')}."
         if _is_own(value) or (any(name.startswith(section) for name in known) and _is_file(value)):
             return True
-    for path, content in contents(resolve_arguments(expand_method(arguments))):
+    for path, content in configurations:
         if any(_is_own(value) or _is_file(value, Path(path).parent) for value in _strings(content)):
             return True
     return False

@@ -61,7 +61,7 @@ class Evaluation(nn.Module):
         prediction, target = (in_bytes(labels.cpu()) for labels in (prediction, target))
         self.regions.update(prediction, target)
         tolerances = [metric.tolerance for metric in self.boundaries]
-        counts = boundary_counts_at(tolerances, prediction, target, self.regions.num_classes) if tolerances else []
+        counts = boundary_counts_at(tolerances, prediction, target, self.regions.num_classes)
         boundaries = {}
         for name, metric, counted in zip(self.boundary_names, self.boundaries, counts, strict=True):
             metric.update(prediction, target, counted)

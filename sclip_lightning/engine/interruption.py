@@ -94,7 +94,7 @@ class StopRequest:
         return TERMINATED if self._terminated else "Stopped at your request."
 
     def ask(self) -> None:
-        """Ask this process and all others to stop after the image in hand."""
+        """Ask this process and all others to stop after the images in hand."""
         if not self._asked:
             self._asked = True
             self._tell_others()
@@ -213,14 +213,14 @@ class StopRequest:
             raise StoppedError("Stopped on request.")
         if self._interrupts > 1:
             self.end_children()
-            os._exit(StoppedError.exit_code)  # not even the image in hand is waited for
+            os._exit(StoppedError.exit_code)  # not even the images in hand are waited for
         self.ask()
         if number == signal.SIGINT and self.parent is None:
             sys.stderr.write("Ctrl-C again stops at once.\n")
 
     def _tell_others(self) -> None:
         if self.parent is None:
-            sys.stderr.write("\nStopping after the image in hand.\n")
+            sys.stderr.write("\nStopping after the images in hand.\n")
         elif not self.orphaned:
             os.kill(self.parent, signal.SIGUSR1)
         for child in self._children():

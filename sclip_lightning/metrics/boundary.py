@@ -64,9 +64,23 @@ def boundary_counts_at(
 ) -> list[Tensor]:
     """``boundary_counts`` at several tolerances, which share most of the work.
 
+    Args:
+        tolerances: Any number, each as for ``boundary_counts``, as are the other arguments.
+        prediction: [H, W].
+        target: [H, W].
+        num_classes: C.
+        ignore_index: Label of ignored pixels of the target.
+        fill: Apply ``fill_void`` with each tolerance first.
+
     Returns:
         [C, 4] int64 for each tolerance.
+
+    Raises:
+        DataError: As ``boundary_counts``.
+        ConfigError: Likewise.
     """
+    if not tolerances:
+        return []
     for tolerance in tolerances:
         if not tolerance > 0:
             raise ConfigError(
@@ -119,14 +133,16 @@ class _Matching:
         self._steps, self._squares = offsets(farthest, frame.shape[1])
         self._bounds = sorted({self._steps_within(theta) for theta in thetas})
         self._shape, self._predicted = frame.shape, Contour(frame, classes)
-        self._theta, self._void, self._widest = theta, *self._truth(theta)
+        self._theta, self._filled = theta, self._truth(theta)
+        self._void, self._widest = self._drawn(self._filled)
         #: Steps within which each contour pixel has its match, in both directions.
         self._predicted_steps = self._match(self._predicted, self._widest)
         self._true_steps = self._match(self._widest, self._predicted)
 
     def counts(self, theta: float) -> npt.NDArray[np.int64]:
         """[C, 4] of ``boundary_counts`` at one of the distances."""
-        void, true = (self._void, self._widest) if theta == self._theta else self._truth(theta)
+        filled = self._filled if theta == self._theta else self._truth(theta)
+        void, true = (self._void, self._widest) if filled is self._filled else self._drawn(filled)
         steps = self._steps_within(theta)
         predicted_hit, true_hit = self._hits(true, steps)
         at = self._predicted.at
@@ -142,9 +158,12 @@ class _Matching:
         )
         return np.stack([np.bincount(labels, minlength=self._classes) for labels in counted], axis=1)
 
-    def _truth(self, theta: float) -> tuple[Mask, Contour]:
-        """What is void at a distance, in a frame that is not, and the ground truth's contour."""
-        filled = self._true if self._filling is None else self._filling.within(theta)
+    def _truth(self, theta: float) -> Codes:
+        """The ground truth filled up to a distance, the very array given where there is nothing to fill."""
+        return self._true if self._filling is None else self._filling.within(theta)
+
+    def _drawn(self, filled: Codes) -> tuple[Mask, Contour]:
+        """What is void in a ground truth, in a frame that is not, and its contour."""
         void = framed(filled == self._classes, self._margin, False)
         return void, Contour(framed(filled, self._margin, self._classes), self._classes)
 

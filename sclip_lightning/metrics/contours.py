@@ -84,10 +84,10 @@ def around(mask: Mask, reach: int) -> Mask:
 
 
 def candidates(contour: Contour, other: Contour, reach: int) -> Places:
-    """Those contour pixels whose label may occur so many rows and columns away in another contour; few are far off.
+    """Those contour pixels whose label may occur within so many rows and columns in another contour.
 
-    Both are sorted into square cells at least as wide as what is to be reached: a match lies in the same cell or one of
-    the eight around it.
+    Most others are left out, not all. Both contours are sorted into square cells at least as wide as what is to be
+    reached: a match lies in the same cell or one of the eight around it.
 
     Returns:
         [Q] numbers of pixels of the contour.

@@ -28,7 +28,7 @@ class Record(Protocol):
 class RecordWriter:
     """Appends records to a file, each handed to the operating system before ``add`` returns.
 
-    A process that is killed then loses nothing but the image in hand; a machine that loses power may lose what the
+    A process that is killed then loses nothing but the images in hand; a machine that loses power may lose what the
     operating system had not stored yet, whose torn lines the reader drops. All is stored once ``close`` has returned.
 
     Args:

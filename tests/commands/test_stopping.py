@@ -70,7 +70,7 @@ def ended(monkeypatch):
     ],
 )
 def test_one_request_may_come_as_several_signals(ended, numbers, reason):
-    """The image in hand is finished: only a second Ctrl-C ends the process at once."""
+    """What is in hand is finished: only a second Ctrl-C ends the process at once."""
     stop = StopRequest()
     with stop.listen():
         stop.begin_images()
